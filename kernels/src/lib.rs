@@ -1,0 +1,49 @@
+//! Cache-blocked SIMD GEMM and fused ReLU kernels.
+//!
+//! Three operations on `f32` matrices with any strides, each written once and run with the best instruction set of the host
+//! (AVX-512, AVX2 with FMA, or portable Rust):
+//!
+//! * [`Executor::gemm`]: C ← α A B + β C.
+//! * [`Executor::forward`]: h_i = Σ_k a_k act(⟨v_k, x_i⟩) and the activation pattern as bits, pre-activations never stored.
+//! * [`Executor::backward`]: G_k = Σ_i s_i b_ik x_i from those bits and signs s_i ∈ {−1, 0, 1}.
+//!
+//! [`reference`] has the same three in naive `f64`.
+//!
+//! ```
+//! use feature_contamination_kernels::{Activation, Executor, Mask, MatMut, MatRef, Workspace};
+//!
+//! let executor = Executor::detect()?;
+//! let (mut mask, mut ws) = (Mask::default(), Workspace::new());
+//! let x = MatRef::from_row_major(&[1.0, -1.0, 0.5, 0.5], 2, 2)?; // two samples
+//! let v = MatRef::from_row_major(&[1.0, 1.0, 2.0, -1.0, -1.0, 0.0], 3, 2)?; // three neurons
+//! let mut h = [0.0; 2];
+//! executor.forward(Activation::Relu, x, v, &[1.0, -1.0, 1.0], &mut h, &mut mask, &mut ws)?;
+//! assert_eq!(h, [-3.0, 0.5]);
+//! assert!(mask.get(0, 0), "a pre-activation of 0 is active");
+//!
+//! let mut g = [0.0; 6];
+//! executor.backward(x, &[1, -1], &mask, MatMut::from_row_major(&mut g, 3, 2)?, &mut ws)?;
+//! assert_eq!(g, [0.5, -1.5, 0.5, -1.5, 0.0, 0.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks, missing_docs)]
+
+mod arch;
+mod blocking;
+mod error;
+mod gemm;
+mod isa;
+mod mask;
+mod pack;
+pub mod reference;
+mod relu;
+mod view;
+mod workspace;
+
+pub use blocking::Blocking;
+pub use error::{IsaError, Operand, ShapeError};
+pub use isa::{Executor, Isa};
+pub use mask::Mask;
+pub use relu::Activation;
+pub use view::{MatMut, MatRef};
+pub use workspace::Workspace;

@@ -1,0 +1,126 @@
+//! What the kernels compute, written as directly as possible in `f64`: the oracle of their tests.
+//!
+//! Slow on purpose. Shapes are asserted, not returned as errors.
+
+use crate::{Activation, MatRef};
+
+/// C ← α A B + β C in `f64`, C given and returned row-major \[m × n\]; with β = 0 the values of `c` play no role, with α = 0
+/// those of A and B play none.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[must_use]
+pub fn gemm(alpha: f32, a: MatRef<'_, f32>, b: MatRef<'_, f32>, beta: f32, c: &[f32]) -> Vec<f64> {
+    let (m, k, n) = (a.rows(), a.cols(), b.cols());
+    assert_eq!(b.rows(), k);
+    assert_eq!(c.len(), m * n);
+    let mut out = Vec::with_capacity(m * n);
+    for i in 0..m {
+        for j in 0..n {
+            let product: f64 = if alpha == 0.0 { 0.0 } else { (0..k).map(|p| at(a, i, p) * at(b, p, j)).sum() };
+            let scaled = if beta == 0.0 { 0.0 } else { f64::from(beta) * f64::from(c[i * n + j]) };
+            out.push(if alpha == 0.0 { scaled } else { f64::from(alpha) * product + scaled });
+        }
+    }
+    out
+}
+
+/// What [`forward`] computes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forward {
+    /// z\[i, k\] = ⟨v_k, x_i⟩, row-major \[N × m\].
+    pub pre_activations: Vec<f64>,
+    /// h_i = Σ_k a_k act(z_ik), length N.
+    pub h: Vec<f64>,
+    /// b\[i, k\] = \[z_ik ≥ 0\], row-major \[N × m\]; all true for the identity.
+    pub active: Vec<bool>,
+}
+
+/// h_i = Σ_k a_k act(⟨v_k, x_i⟩) with its pre-activations and activation pattern, in `f64`.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[must_use]
+pub fn forward(act: Activation, x: MatRef<'_, f32>, v: MatRef<'_, f32>, a: &[f32]) -> Forward {
+    let (n, d0, m) = (x.rows(), x.cols(), v.rows());
+    assert_eq!(v.cols(), d0);
+    assert_eq!(a.len(), m);
+    let mut out = Forward {
+        pre_activations: Vec::with_capacity(n * m),
+        h: Vec::with_capacity(n),
+        active: Vec::with_capacity(n * m),
+    };
+    for i in 0..n {
+        let mut h = 0.0;
+        for (k, &a_k) in a.iter().enumerate() {
+            let z: f64 = (0..d0).map(|j| at(v, k, j) * at(x, i, j)).sum();
+            let (value, active) = match act {
+                Activation::Identity => (z, true),
+                // A NaN is inactive and goes on into h.
+                Activation::Relu => (if z < 0.0 { 0.0 } else { z }, z >= 0.0),
+            };
+            h += f64::from(a_k) * value;
+            out.pre_activations.push(z);
+            out.active.push(active);
+        }
+        out.h.push(h);
+    }
+    out
+}
+
+/// G_k = Σ_i s_i b_ik x_i in `f64`, row-major \[m × d0\]; `active` is b, row-major \[N × m\]. A sample with s_i b_ik = 0 is not
+/// read: 0 · ∞ does not occur.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[must_use]
+pub fn backward(x: MatRef<'_, f32>, s: &[i8], active: &[bool], m: usize) -> Vec<f64> {
+    let (n, d0) = (x.rows(), x.cols());
+    assert_eq!(s.len(), n);
+    assert_eq!(active.len(), n * m);
+    let mut g = vec![0.0; m * d0];
+    for i in 0..n {
+        for k in 0..m {
+            if s[i] != 0 && active[i * m + k] {
+                for j in 0..d0 {
+                    g[k * d0 + j] += f64::from(s[i]) * at(x, i, j);
+                }
+            }
+        }
+    }
+    g
+}
+
+fn at(a: MatRef<'_, f32>, i: usize, j: usize) -> f64 {
+    f64::from(a.data()[i * a.row_stride() + j * a.col_stride()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_cases_by_hand() {
+        let a = [1.0, 2.0, 3.0, 4.0];
+        let b = [5.0, 6.0, 7.0, 8.0];
+        let (a, b) = (MatRef::from_row_major(&a, 2, 2).unwrap(), MatRef::from_row_major(&b, 2, 2).unwrap());
+        assert_eq!(gemm(2.0, a, b, -1.0, &[1.0, 0.0, 0.0, 1.0]), [37.0, 44.0, 86.0, 99.0]);
+        assert_eq!(gemm(1.0, a, b.t(), 0.0, &[f32::NAN; 4]), [17.0, 23.0, 39.0, 53.0]);
+        assert_eq!(gemm(0.0, a, b, 2.0, &[1.0; 4]), [2.0; 4]);
+
+        let x = [1.0, -1.0, 0.5, 0.5];
+        let v = [1.0, 1.0, 2.0, -1.0, -1.0, 0.0];
+        let (x, v) = (MatRef::from_row_major(&x, 2, 2).unwrap(), MatRef::from_row_major(&v, 3, 2).unwrap());
+        let relu = forward(Activation::Relu, x, v, &[1.0, -1.0, 1.0]);
+        assert_eq!(relu.pre_activations, [0.0, 3.0, -1.0, 1.0, 0.5, -0.5]);
+        assert_eq!(relu.active, [true, true, false, true, true, false]);
+        assert_eq!(relu.h, [-3.0, 0.5]);
+        let linear = forward(Activation::Identity, x, v, &[1.0, -1.0, 1.0]);
+        assert_eq!(linear.h, [-4.0, 0.0]);
+        assert!(linear.active.iter().all(|&b| b));
+
+        let g = backward(x, &[1, -1], &relu.active, 3);
+        assert_eq!(g, [0.5, -1.5, 0.5, -1.5, 0.0, 0.0]);
+        assert_eq!(backward(x, &[0, 1], &relu.active, 3), [0.5, 0.5, 0.5, 0.5, 0.0, 0.0]);
+    }
+}

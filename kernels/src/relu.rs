@@ -1,0 +1,355 @@
+//! The two passes of a two-layer ReLU network that are not dense products.
+//!
+//! # Forward
+//! h_i = Σ_k a_k act(⟨v_k, x_i⟩). Only h and one bit per (sample, neuron) are needed afterwards, so activation, the sum over
+//! neurons and the bits are made of the pre-activations while they are in registers; the N × m matrix of them is never stored.
+//!
+//! # Backward
+//! G_k = Σ_i s_i b_ik x_i with s_i ∈ {−1, 0, 1} and b_ik ∈ {0, 1} is no product but a sum of selected rows. Samples with s_i = 0 are
+//! dropped first. Of the others, G at a time, all 2^G subset sums of the signed rows are tabulated, each by one addition to a smaller
+//! one; then one look-up and one addition per neuron account for G samples. This is the method of the four Russians (Arlazarov, Dinic,
+//! Kronrod and Faradzev 1970). For m neurons and a block of 16 features it takes N m / G + 2^G N / G vector additions in place of N m.
+
+use crate::arch::{Algorithm, ReluKernel};
+use crate::error::Operand;
+use crate::isa::{Executor, Token};
+use crate::mask::BLOCK;
+use crate::pack::pack_panels;
+use crate::workspace::LINE;
+use crate::{Blocking, Mask, MatMut, MatRef, ShapeError, Workspace};
+
+/// The activation function of the hidden layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// max(0, z). Its derivative at 0 is taken as 1: a neuron is active if z ≥ 0. Paper: section 2.
+    Relu,
+    /// z, active everywhere.
+    Identity,
+}
+
+impl Executor {
+    /// h_i = Σ_k a_k act(⟨v_k, x_i⟩), and bit (i, k) of `mask` = \[⟨v_k, x_i⟩ ≥ 0\] (1 for the identity).
+    ///
+    /// `x`: \[N × d0\] samples, `v`: \[m × d0\] neurons, of any strides (row-major is fast), `a`: \[m\], `h`: \[N\], overwritten. `mask`
+    /// takes the shape \[N × m\]. A pre-activation that is NaN is inactive and makes h_i NaN. Sizes of 0 are allowed: without neurons
+    /// h = 0, without features every pre-activation is 0.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] if the shapes do not fit; nothing is then written.
+    #[expect(clippy::too_many_arguments)] // the equation has these operands
+    pub fn forward(
+        &self,
+        act: Activation,
+        x: MatRef<'_, f32>,
+        v: MatRef<'_, f32>,
+        a: &[f32],
+        h: &mut [f32],
+        mask: &mut Mask,
+        ws: &mut Workspace,
+    ) -> Result<(), ShapeError> {
+        let mismatch =
+            |left: Operand, right: Operand, rule| Err(ShapeError::Mismatch { operation: "forward", left, right, rule });
+        if x.cols() != v.cols() {
+            return mismatch(x.operand("x"), v.operand("v"), "v has as many columns as x");
+        }
+        if a.len() != v.rows() {
+            return mismatch(v.operand("v"), Operand::vector("a", a.len()), "a has one entry per row of v");
+        }
+        if h.len() != x.rows() {
+            return mismatch(x.operand("x"), Operand::vector("h", h.len()), "h has one entry per row of x");
+        }
+        mask.resize(x.rows(), v.rows());
+        h.fill(0.0);
+        let forward = Forward { act, x, v, a, h, mask, blocking: self.blocking(), ws };
+        match self.token() {
+            Token::Portable(token) => token.run(forward),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(token) => token.run(forward),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(token) => token.run(forward),
+        }
+        Ok(())
+    }
+
+    /// G_k = Σ_i s_i b_ik x_i.
+    ///
+    /// `x`: \[N × d0\] samples, of any strides (row-major is fast), `s`: \[N\], each −1, 0 or 1, `mask`: b, \[N × m\], `g`: \[m × d0\], of any
+    /// strides, overwritten. A sample with s_i b_ik = 0 adds nothing to G_k, be it finite or not. Sizes of 0 are allowed.
+    ///
+    /// # Errors
+    /// [`ShapeError::Mismatch`] if the shapes do not fit, [`ShapeError::Sign`] if some s_i is none of −1, 0, 1; nothing is then written.
+    pub fn backward(
+        &self,
+        x: MatRef<'_, f32>,
+        s: &[i8],
+        mask: &Mask,
+        g: MatMut<'_, f32>,
+        ws: &mut Workspace,
+    ) -> Result<(), ShapeError> {
+        let mismatch = |left: Operand, right: Operand, rule| {
+            Err(ShapeError::Mismatch { operation: "backward", left, right, rule })
+        };
+        let mask_operand = Operand::matrix("mask", mask.samples(), mask.neurons());
+        if s.len() != x.rows() {
+            return mismatch(x.operand("x"), Operand::vector("s", s.len()), "s has one entry per row of x");
+        }
+        if mask.samples() != x.rows() {
+            return mismatch(x.operand("x"), mask_operand, "mask has one sample per row of x");
+        }
+        if g.rows() != mask.neurons() {
+            return mismatch(mask_operand, g.operand("g"), "g has one row per neuron of mask");
+        }
+        if g.cols() != x.cols() {
+            return mismatch(x.operand("x"), g.operand("g"), "g has as many columns as x");
+        }
+        if let Some(index) = s.iter().position(|s| !(-1..=1).contains(s)) {
+            return Err(ShapeError::Sign { index, value: s[index] });
+        }
+        if g.is_empty() {
+            return Ok(());
+        }
+        let backward = Backward { x, s, mask, g, blocking: self.blocking(), ws };
+        match self.token() {
+            Token::Portable(token) => token.run(backward),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(token) => token.run(backward),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(token) => token.run(backward),
+        }
+        Ok(())
+    }
+}
+
+/// Arguments of a forward pass whose shapes fit; `mask` has its shape and is all 0, as is `h`.
+struct Forward<'a> {
+    act: Activation,
+    x: MatRef<'a, f32>,
+    v: MatRef<'a, f32>,
+    a: &'a [f32],
+    h: &'a mut [f32],
+    mask: &'a mut Mask,
+    blocking: Blocking,
+    ws: &'a mut Workspace,
+}
+
+impl<A: ReluKernel> Algorithm<A> for Forward<'_> {
+    #[inline(always)]
+    fn run(self, arch: A) {
+        match self.act {
+            Activation::Relu => self.run_with::<A, true>(arch),
+            Activation::Identity => self.run_with::<A, false>(arch),
+        }
+    }
+}
+
+impl Forward<'_> {
+    #[inline(always)]
+    fn run_with<A: ReluKernel, const RELU: bool>(self, arch: A) {
+        let Self { x, v, a, h, mask, blocking, ws, .. } = self;
+        let (n, d0, m) = (x.rows(), x.cols(), v.rows());
+        let words = mask.words_mut();
+
+        // A pass repacks x, which costs as much as some neurons do: keep 64 at least.
+        let neurons = (blocking.forward_v_bytes / (size_of::<f32>() * d0.max(1))).clamp(1, m.max(1));
+        let neurons = neurons.next_multiple_of(A::NEURONS);
+        let v_pack = ws.b.take(neurons * d0);
+        let x_panel = ws.a.take(A::SAMPLES * d0);
+        let sums = ws.tile.take(A::SAMPLES);
+        let mut bits = [0_u64; 16];
+        const { assert!(A::NEURONS <= 16 && A::SAMPLES <= BLOCK) };
+
+        // Blocks of neurons, as many as L2 holds.
+        for k0 in (0..m).step_by(neurons) {
+            let block = neurons.min(m - k0);
+            let v_pack = &mut v_pack[..block.div_ceil(A::NEURONS) * A::NEURONS * d0];
+            pack_panels(v, (k0, block), (0, d0), A::NEURONS, v_pack);
+            // Panels of samples, kept in L1.
+            for i0 in (0..n).step_by(A::SAMPLES) {
+                let samples = A::SAMPLES.min(n - i0);
+                let valid = u64::MAX >> (BLOCK - samples);
+                let (row, shift) = (i0 / BLOCK, i0 % BLOCK);
+                pack_panels(x, (i0, samples), (0, d0), A::SAMPLES, x_panel);
+                sums.fill(0.0);
+                // Tiles of neurons, streamed from L2.
+                for k in (k0..k0 + block).step_by(A::NEURONS) {
+                    let tile = A::NEURONS.min(k0 + block - k);
+                    let bits = &mut bits[..tile];
+                    let v_panel = &v_pack[(k - k0) * d0..][..A::NEURONS * d0];
+                    arch.forward_tile::<RELU>(d0, x_panel, v_panel, &a[k..k + tile], sums, bits);
+                    for (word, &bits) in words[row * m + k..].iter_mut().zip(&*bits) {
+                        *word |= (bits & valid) << shift;
+                    }
+                    if shift + samples > BLOCK {
+                        for (word, &bits) in words[(row + 1) * m + k..].iter_mut().zip(&*bits) {
+                            *word |= (bits & valid) >> (BLOCK - shift);
+                        }
+                    }
+                }
+                for (h, sum) in h[i0..i0 + samples].iter_mut().zip(&*sums) {
+                    *h += sum;
+                }
+            }
+        }
+    }
+}
+
+/// Arguments of a backward pass whose shapes fit, `g` not empty.
+struct Backward<'a> {
+    x: MatRef<'a, f32>,
+    s: &'a [i8],
+    mask: &'a Mask,
+    g: MatMut<'a, f32>,
+    blocking: Blocking,
+    ws: &'a mut Workspace,
+}
+
+impl<A: ReluKernel> Algorithm<A> for Backward<'_> {
+    #[inline(always)]
+    fn run(self, arch: A) {
+        let group = match self.blocking.backward_group {
+            0 => group_size(self.mask.neurons()),
+            forced => forced.min(6),
+        };
+        match group {
+            1 => self.run_with::<A, 1>(arch),
+            2 => self.run_with::<A, 2>(arch),
+            3 => self.run_with::<A, 3>(arch),
+            4 => self.run_with::<A, 4>(arch),
+            5 => self.run_with::<A, 5>(arch),
+            _ => self.run_with::<A, 6>(arch),
+        }
+    }
+}
+
+/// Samples per table for `neurons` neurons: the G that minimises the cost of 64 samples, ⌈64 / G⌉ (2 · 2^G + m).
+///
+/// A table entry is stored, which takes about twice the time of a look-up. Tables of G = 5 (26 KiB) are the largest that L1 holds.
+fn group_size(neurons: usize) -> usize {
+    (1..=5).min_by_key(|&g| BLOCK.div_ceil(g) * (2 * (1 << g) + neurons)).unwrap_or(5)
+}
+
+impl Backward<'_> {
+    #[inline(always)]
+    fn run_with<A: ReluKernel, const G: usize>(self, arch: A) {
+        let Self { x, s, mask, mut g, ws, .. } = self;
+        let (d0, m) = (x.cols(), mask.neurons());
+        let (row_stride, col_stride) = (g.row_stride(), g.col_stride());
+        let g = g.data_mut();
+
+        ws.active.clear();
+        ws.active.extend((0..s.len()).filter(|&i| s[i] != 0));
+        let active = &ws.active[..];
+        let words = if active.len() == s.len() {
+            mask.words()
+        } else {
+            compact(arch, mask, s, &mut ws.words);
+            &ws.words
+        };
+        let tables = ws.a.take((BLOCK.div_ceil(G) << G) * LINE);
+        let sums = ws.b.take(m * LINE);
+        let rows = ws.tile.take(BLOCK * LINE);
+
+        // Blocks of 16 features, whose sums over all neurons stay in L2.
+        for j0 in (0..d0).step_by(LINE) {
+            let features = LINE.min(d0 - j0);
+            sums.fill(0.0);
+            // Blocks of 64 samples, whose tables stay in L1.
+            for (active, words) in active.chunks(BLOCK).zip(words.chunks_exact(m)) {
+                let rows = &mut rows[..active.len() * LINE];
+                gather(x, s, active, (j0, features), rows);
+                arch.subset_sums::<G>(rows, tables);
+                arch.add_subsets::<G>(active.len().div_ceil(G), words, tables, sums);
+            }
+            for (k, sum) in sums.as_chunks::<LINE>().0.iter().enumerate() {
+                let g = &mut g[k * row_stride + j0 * col_stride..];
+                for (j, &sum) in sum[..features].iter().enumerate() {
+                    g[j * col_stride] = sum;
+                }
+            }
+        }
+    }
+}
+
+/// The mask without the samples whose sign is 0, the others moved together; block-major as the mask.
+#[inline(always)]
+fn compact<A: ReluKernel>(arch: A, mask: &Mask, s: &[i8], out: &mut Vec<u64>) {
+    let m = mask.neurons();
+    let active = s.iter().filter(|&&s| s != 0).count();
+    out.clear();
+    out.resize(active.div_ceil(BLOCK) * m, 0);
+    let mut filled = 0;
+    for (s, words) in s.chunks(BLOCK).zip(mask.words().chunks_exact(m)) {
+        let select = s.iter().enumerate().fold(0, |select, (i, &s)| select | u64::from(s != 0) << i);
+        let (row, shift) = (filled / BLOCK, filled % BLOCK);
+        filled += select.count_ones() as usize;
+        if select == 0 {
+            continue;
+        }
+        for (out, &word) in out[row * m..].iter_mut().zip(words) {
+            *out |= arch.extract_bits(word, select) << shift;
+        }
+        if filled > (row + 1) * BLOCK {
+            for (out, &word) in out[(row + 1) * m..].iter_mut().zip(words) {
+                *out |= arch.extract_bits(word, select) >> (BLOCK - shift);
+            }
+        }
+    }
+}
+
+/// rows\[r\]\[j\] = s_i x\[i, j0 + j\], i the r-th of `samples`, for j < `features`, and 0 for the rest of the 16.
+#[inline(always)]
+fn gather(x: MatRef<'_, f32>, s: &[i8], samples: &[usize], (j0, features): (usize, usize), rows: &mut [f32]) {
+    let (row_stride, col_stride) = (x.row_stride(), x.col_stride());
+    for (&i, row) in samples.iter().zip(rows.as_chunks_mut::<LINE>().0) {
+        let sign = f32::from(s[i]);
+        let x = &x.data()[i * row_stride + j0 * col_stride..];
+        if col_stride == 1 && features == LINE {
+            for (row, &x) in row.iter_mut().zip(&x[..LINE]) {
+                *row = sign * x;
+            }
+        } else {
+            *row = [0.0; LINE];
+            for (j, row) in row[..features].iter_mut().enumerate() {
+                *row = sign * x[j * col_stride];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::portable::Portable;
+
+    #[test]
+    fn compaction_keeps_order() {
+        for n in [1, 63, 64, 65, 130, 200, 300] {
+            for keep in [1, 2, 3, 7, 100] {
+                let m = 3;
+                let mut mask = Mask::new(n, m);
+                for i in 0..n {
+                    for k in 0..m {
+                        mask.set(i, k, (i * i + k) % 3 == 0);
+                    }
+                }
+                let s: Vec<i8> = (0..n).map(|i| if i % keep == 0 || keep == 100 { 1 } else { 0 }).collect();
+                let active: Vec<usize> = (0..n).filter(|&i| s[i] != 0).collect();
+                let mut words = vec![7];
+                compact(Portable, &mask, &s, &mut words);
+                let mut expected = Mask::new(active.len(), m);
+                for (row, &i) in active.iter().enumerate() {
+                    for k in 0..m {
+                        expected.set(row, k, mask.get(i, k));
+                    }
+                }
+                assert_eq!(words, expected.words());
+            }
+        }
+    }
+
+    #[test]
+    fn groups_grow_with_the_neurons() {
+        let sizes: Vec<usize> = [1, 8, 64, 256, 1024].into_iter().map(group_size).collect();
+        assert!(sizes.is_sorted() && sizes[0] <= 2 && sizes[4] == 5, "{sizes:?}");
+    }
+}

@@ -1,0 +1,307 @@
+//! Borrowed matrices with any non-negative strides.
+
+use crate::ShapeError;
+use crate::error::Operand;
+
+/// A matrix one reads: entry (i, j) is `data[i * row_stride + j * col_stride]`.
+///
+/// Strides count elements. They may be 0 (the same row or column again) and may overlap; all that is checked, at
+/// construction, is that every entry lies in the slice.
+#[derive(Debug)]
+pub struct MatRef<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+// Not derived: a view is copied whatever its elements are.
+impl<T> Clone for MatRef<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for MatRef<'_, T> {}
+
+/// A matrix one writes: entry (i, j) is `data[i * row_stride + j * col_stride]`, and no two entries share a place.
+#[derive(Debug)]
+pub struct MatMut<'a, T> {
+    data: &'a mut [T],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+/// Checks that every entry lies in a slice of `len` elements.
+fn check_bounds(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Result<(), ShapeError> {
+    if rows == 0 || cols == 0 {
+        return Ok(());
+    }
+    let last = (rows - 1)
+        .checked_mul(row_stride)
+        .zip((cols - 1).checked_mul(col_stride))
+        .and_then(|(down, right)| down.checked_add(right));
+    match last {
+        Some(last) if last < len => Ok(()),
+        _ => Err(ShapeError::OutOfBounds { rows, cols, row_stride, col_stride, len }),
+    }
+}
+
+fn check_row_major(len: usize, rows: usize, cols: usize) -> Result<(), ShapeError> {
+    if rows.checked_mul(cols) == Some(len) { Ok(()) } else { Err(ShapeError::Length { rows, cols, len }) }
+}
+
+/// Whether two entries have one place: i r + j c = i' r + j' c for some (i, j) ≠ (i', j').
+///
+/// With g = gcd(r, c), the smallest step down that a step to the right undoes is c/g rows against r/g columns, so entries
+/// coincide if and only if both fit into the matrix.
+fn aliases(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> bool {
+    fn gcd(a: usize, b: usize) -> usize {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    if rows == 0 || cols == 0 {
+        return false;
+    }
+    if rows == 1 || cols == 1 {
+        return (rows > 1 && row_stride == 0) || (cols > 1 && col_stride == 0);
+    }
+    if row_stride == 0 || col_stride == 0 {
+        return true;
+    }
+    let g = gcd(row_stride, col_stride);
+    col_stride / g < rows && row_stride / g < cols
+}
+
+impl<'a, T> MatRef<'a, T> {
+    /// Row-major `rows` × `cols` matrix that fills `data` exactly.
+    ///
+    /// # Errors
+    /// [`ShapeError::Length`] if `data` has another number of elements.
+    pub fn from_row_major(data: &'a [T], rows: usize, cols: usize) -> Result<Self, ShapeError> {
+        check_row_major(data.len(), rows, cols)?;
+        Ok(Self { data, rows, cols, row_stride: cols, col_stride: 1 })
+    }
+
+    /// Matrix with the given strides, in elements.
+    ///
+    /// # Errors
+    /// [`ShapeError::OutOfBounds`] if an entry would lie outside `data`.
+    pub fn from_slice_with_strides(
+        data: &'a [T],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Result<Self, ShapeError> {
+        check_bounds(data.len(), rows, cols, row_stride, col_stride)?;
+        Ok(Self { data, rows, cols, row_stride, col_stride })
+    }
+
+    /// The transpose, over the same elements.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    /// The elements the view was made from; entry (i, j) is at `i * row_stride + j * col_stride`.
+    #[must_use]
+    pub fn data(&self) -> &'a [T] {
+        self.data
+    }
+}
+
+impl<T: Copy> MatRef<'_, T> {
+    /// Entry (`row`, `col`), or `None` outside the matrix.
+    #[must_use]
+    pub fn get(&self, row: usize, col: usize) -> Option<T> {
+        (row < self.rows && col < self.cols).then(|| self.data[row * self.row_stride + col * self.col_stride])
+    }
+}
+
+impl<'a, T> MatMut<'a, T> {
+    /// Row-major `rows` × `cols` matrix that fills `data` exactly.
+    ///
+    /// # Errors
+    /// [`ShapeError::Length`] if `data` has another number of elements.
+    pub fn from_row_major(data: &'a mut [T], rows: usize, cols: usize) -> Result<Self, ShapeError> {
+        check_row_major(data.len(), rows, cols)?;
+        Ok(Self { data, rows, cols, row_stride: cols, col_stride: 1 })
+    }
+
+    /// Matrix with the given strides, in elements.
+    ///
+    /// # Errors
+    /// [`ShapeError::OutOfBounds`] if an entry would lie outside `data`, [`ShapeError::Aliasing`] if two entries would lie
+    /// at one place.
+    pub fn from_slice_with_strides(
+        data: &'a mut [T],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Result<Self, ShapeError> {
+        check_bounds(data.len(), rows, cols, row_stride, col_stride)?;
+        if aliases(rows, cols, row_stride, col_stride) {
+            return Err(ShapeError::Aliasing { rows, cols, row_stride, col_stride });
+        }
+        Ok(Self { data, rows, cols, row_stride, col_stride })
+    }
+
+    /// The transpose, over the same elements.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    /// The same matrix for a shorter time.
+    #[must_use]
+    pub fn reborrow(&mut self) -> MatMut<'_, T> {
+        MatMut {
+            data: self.data,
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.row_stride,
+            col_stride: self.col_stride,
+        }
+    }
+
+    /// The same matrix to read.
+    #[must_use]
+    pub fn as_ref(&self) -> MatRef<'_, T> {
+        MatRef {
+            data: self.data,
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.row_stride,
+            col_stride: self.col_stride,
+        }
+    }
+
+    /// The elements the view was made from; entry (i, j) is at `i * row_stride + j * col_stride`.
+    #[must_use]
+    pub fn data_mut(&mut self) -> &mut [T] {
+        self.data
+    }
+}
+
+macro_rules! accessors {
+    ($view:ident) => {
+        impl<T> $view<'_, T> {
+            /// Number of rows.
+            #[must_use]
+            pub fn rows(&self) -> usize {
+                self.rows
+            }
+
+            /// Number of columns.
+            #[must_use]
+            pub fn cols(&self) -> usize {
+                self.cols
+            }
+
+            /// Elements from one row to the next.
+            #[must_use]
+            pub fn row_stride(&self) -> usize {
+                self.row_stride
+            }
+
+            /// Elements from one column to the next.
+            #[must_use]
+            pub fn col_stride(&self) -> usize {
+                self.col_stride
+            }
+
+            /// Whether there are no entries.
+            #[must_use]
+            pub fn is_empty(&self) -> bool {
+                self.rows == 0 || self.cols == 0
+            }
+
+            pub(crate) fn operand(&self, name: &'static str) -> Operand {
+                Operand::matrix(name, self.rows, self.cols)
+            }
+        }
+    };
+}
+
+accessors!(MatRef);
+accessors!(MatMut);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// The alias test in closed form against a search over all pairs of entries.
+    #[test]
+    fn aliasing_is_exact() {
+        let (mut yes, mut no) = (0, 0);
+        for rows in 0..5 {
+            for cols in 0..5 {
+                for row_stride in 0..9 {
+                    for col_stride in 0..9 {
+                        let places: HashSet<usize> =
+                            (0..rows).flat_map(|i| (0..cols).map(move |j| i * row_stride + j * col_stride)).collect();
+                        let expected = places.len() < rows * cols;
+                        assert_eq!(
+                            aliases(rows, cols, row_stride, col_stride),
+                            expected,
+                            "{rows}x{cols} strides {row_stride},{col_stride}"
+                        );
+                        if expected { yes += 1 } else { no += 1 }
+                    }
+                }
+            }
+        }
+        assert!(yes > 100 && no > 100);
+    }
+
+    #[test]
+    fn bounds_are_exact_and_do_not_overflow() {
+        let data = [0.0_f32; 12];
+        assert!(MatRef::from_slice_with_strides(&data, 3, 4, 4, 1).is_ok());
+        assert!(MatRef::from_slice_with_strides(&data[..11], 3, 4, 4, 1).is_err());
+        assert!(MatRef::from_slice_with_strides(&data, 3, 2, 5, 1).is_ok());
+        assert!(MatRef::from_slice_with_strides(&data, 3, 3, 5, 1).is_err());
+        for (rows, cols, row_stride, col_stride) in [
+            (2, 2, usize::MAX, 1),
+            (3, 1, usize::MAX / 2 + 1, 1),
+            (2, 2, usize::MAX, usize::MAX),
+            (usize::MAX, 2, 1, 1),
+        ] {
+            let error = MatRef::from_slice_with_strides(&data, rows, cols, row_stride, col_stride).unwrap_err();
+            assert!(matches!(error, ShapeError::OutOfBounds { .. }), "{error}");
+        }
+        // A stride that no step uses may be anything; so may all strides of an empty matrix.
+        assert!(MatRef::from_slice_with_strides(&data, 1, 12, usize::MAX, 1).is_ok());
+        assert!(MatRef::from_slice_with_strides(&data[..0], 0, 7, 3, 1).is_ok());
+        assert!(MatRef::from_row_major(&data, usize::MAX, 2).is_err());
+        assert!(MatRef::from_row_major(&data, 3, 5).unwrap_err().to_string().contains("3 x 5"));
+        assert!(MatMut::from_row_major(&mut [0.0_f32; 3], 2, 2).is_err());
+    }
+
+    #[test]
+    fn transpose_and_get() {
+        let data: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        let a = MatRef::from_row_major(&data, 2, 3).unwrap();
+        assert_eq!(a.get(1, 2), Some(5.0));
+        assert_eq!(a.t().get(2, 1), Some(5.0));
+        assert_eq!(a.t().get(1, 2), None);
+        assert_eq!((a.t().rows(), a.t().cols(), a.t().row_stride(), a.t().col_stride()), (3, 2, 1, 3));
+    }
+}

@@ -1,0 +1,81 @@
+//! Scratch memory that outlives a call.
+
+/// Floats of one cache line, and of one AVX-512 register.
+pub(crate) const LINE: usize = 16;
+
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// A buffer of `f32` that starts on a cache line and only ever grows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Aligned(Vec<Line>);
+
+impl Aligned {
+    /// The first `len` elements; what they hold is unspecified (old values, or 0).
+    pub(crate) fn take(&mut self, len: usize) -> &mut [f32] {
+        let lines = len.div_ceil(LINE);
+        if self.0.len() < lines {
+            self.0.resize(lines, Line::default());
+        }
+        &mut as_floats(&mut self.0)[..len]
+    }
+}
+
+fn as_floats(lines: &mut [Line]) -> &mut [f32] {
+    // SAFETY: `Line` is `repr(C)` around an array of LINE floats whose size, 64 bytes, is a multiple of its alignment, so it has
+    // no padding and `lines` is `lines.len() * LINE` initialised floats in a row, borrowed mutably as long as the result is.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), lines.len() * LINE) }
+}
+
+/// Reusable, cache-line aligned scratch memory of the kernels.
+///
+/// A call grows it to what it needs; a later call of the same or smaller sizes allocates nothing (the portable `gemm` excepted,
+/// which leaves its memory to `matrixmultiply`). It carries no result from one call to the next: any workspace serves any call.
+#[derive(Debug, Clone, Default)]
+pub struct Workspace {
+    /// Packed A (gemm), packed x panel (forward), subset-sum tables (backward).
+    pub(crate) a: Aligned,
+    /// Packed B (gemm), packed v (forward), feature block of G (backward).
+    pub(crate) b: Aligned,
+    /// One tile of C (gemm), partial sums of h (forward), gathered rows of x (backward).
+    pub(crate) tile: Aligned,
+    /// Compacted mask (backward).
+    pub(crate) words: Vec<u64>,
+    /// Indices of the samples that count (backward).
+    pub(crate) active: Vec<usize>,
+}
+
+impl Workspace {
+    /// An empty workspace; nothing is allocated yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes held at present.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        let lines = self.a.0.capacity() + self.b.0.capacity() + self.tile.0.capacity();
+        lines * size_of::<Line>()
+            + self.words.capacity() * size_of::<u64>()
+            + self.active.capacity() * size_of::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_and_kept() {
+        let mut buffer = Aligned::default();
+        for len in [0, 1, 15, 16, 17, 1000, 3] {
+            let floats = buffer.take(len);
+            assert_eq!(floats.len(), len);
+            assert_eq!(floats.as_ptr().addr() % 64, 0);
+            floats.fill(1.0);
+        }
+        assert_eq!(buffer.0.len(), 1000_usize.div_ceil(LINE));
+    }
+}

@@ -1,0 +1,421 @@
+//! Training, and the observables along the way.
+
+use feature_contamination_kernels::{Executor, Mask, MatMut, MatRef, ShapeError, Workspace};
+use rand::Rng;
+
+use crate::data::{Domain, Draw, Purpose, draw_labels};
+use crate::network::Network;
+use crate::rng::{BLOCK_ROWS, Stream, stream};
+use crate::spec::{Labels, RunSpec, SpecError};
+use crate::trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};
+
+/// Examples evaluated at a time: a multiple of 64, small enough to stay in the outer cache with their mask.
+pub(crate) const EVAL_CHUNK: usize = 2048;
+
+/// Why a run ended without a trajectory.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SimulateError {
+    /// The run is not well-formed.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A weight or an output left the finite numbers.
+    #[error("weights or outputs became non-finite at step {step}: take a smaller learning_rate")]
+    NonFinite {
+        /// The step.
+        step: u64,
+    },
+    /// Shapes that do not fit: a defect of this crate, reported and not panicked on.
+    #[error("internal: {0}")]
+    Kernel(#[from] ShapeError),
+}
+
+/// Carries out a run.
+///
+/// # Errors
+/// The spec is not valid, or an output becomes non-finite.
+pub fn simulate(spec: &RunSpec, executor: Executor) -> Result<Trajectory, SimulateError> {
+    let mut run = Training::new(spec, executor)?;
+    let initial = run.latent_weights()?;
+    let mut observer = Observer::new(spec, executor, &initial);
+    let mut records = Vec::with_capacity(spec.record_steps.len());
+    for &step in &spec.record_steps {
+        while run.step < step {
+            run.advance()?;
+        }
+        let latent = run.latent_weights()?;
+        if !latent.iter().all(|v| v.is_finite()) {
+            return Err(SimulateError::NonFinite { step });
+        }
+        let active = run.active_fraction()?;
+        records.push(observer.record(&run.network, &latent, step, active)?);
+    }
+    while run.step < spec.steps {
+        run.advance()?;
+    }
+    Ok(Trajectory { spec: spec.clone(), signs: run.network.signs, initial, records })
+}
+
+/// A network in training: the state that a step changes, and the buffers it needs.
+pub struct Training<'s> {
+    spec: &'s RunSpec,
+    executor: Executor,
+    /// The network.
+    pub network: Network,
+    /// Steps taken.
+    pub step: u64,
+    latent_batch: Vec<f32>,
+    ambient_batch: Vec<f32>,
+    labels: Vec<i8>,
+    output: Vec<f32>,
+    /// `s_i = y_i 1[y_i h(x_i) < 1]`.
+    residual: Vec<i8>,
+    mask: Mask,
+    gradient: Vec<f32>,
+    workspace: Workspace,
+    /// Hinge-active fraction of the batch last seen.
+    active: Option<f64>,
+}
+
+impl<'s> Training<'s> {
+    /// The run at step 0.
+    ///
+    /// # Errors
+    /// The spec is not valid.
+    pub fn new(spec: &'s RunSpec, executor: Executor) -> Result<Self, SimulateError> {
+        spec.validate()?;
+        let network = Network::init(spec)?;
+        let (n, width) = (spec.batch, network.width);
+        Ok(Self {
+            latent_batch: vec![0.0; n * spec.data.d0()],
+            ambient_batch: vec![0.0; if network.dictionary.is_some() { n * width } else { 0 }],
+            labels: vec![0; n],
+            output: vec![0.0; n],
+            residual: vec![0; n],
+            mask: Mask::new(n, spec.m),
+            gradient: vec![0.0; spec.m * width],
+            workspace: Workspace::new(),
+            active: None,
+            spec,
+            executor,
+            network,
+            step: 0,
+        })
+    }
+
+    /// One step of SGD: `w_k ← (1 − ηλ) w_k + (η a_k/N) Σ_i s_i 1[⟨w_k,x_i⟩ ≥ 0] x_i` on the batch of this step.
+    /// Paper: section 2 (SGD).
+    ///
+    /// # Errors
+    /// An output is non-finite.
+    pub fn advance(&mut self) -> Result<(), SimulateError> {
+        self.forward()?;
+        if !self.spec.frozen {
+            let (n, m, width) = (self.spec.batch, self.network.m, self.network.width);
+            let batch = if self.network.dictionary.is_some() { &self.ambient_batch } else { &self.latent_batch };
+            self.executor.backward(
+                MatRef::from_row_major(batch, n, width)?,
+                &self.residual,
+                &self.mask,
+                MatMut::from_row_major(&mut self.gradient, m, width)?,
+                &mut self.workspace,
+            )?;
+            let keep = self.spec.decay_factor() as f32;
+            let rate = self.spec.learning_rate / n as f64;
+            let rows = self.network.weights.chunks_exact_mut(width).zip(self.gradient.chunks_exact(width));
+            for ((w, g), &a) in rows.zip(&self.network.a) {
+                let scale = (rate * f64::from(a)) as f32;
+                w.iter_mut().zip(g).for_each(|(w, g)| *w = keep * *w + scale * g);
+            }
+        }
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Hinge-active fraction of the last step's batch; before the first step, of the first batch.
+    ///
+    /// # Errors
+    /// An output is non-finite.
+    pub fn active_fraction(&mut self) -> Result<f64, SimulateError> {
+        if let Some(active) = self.active {
+            return Ok(active);
+        }
+        self.forward()
+    }
+
+    /// `V = W M`, `[m × d₀]`, the weights in latent coordinates.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn latent_weights(&mut self) -> Result<Vec<f32>, SimulateError> {
+        let Some(dictionary) = &self.network.dictionary else {
+            return Ok(self.network.weights.clone());
+        };
+        let (m, d, d0) = (self.network.m, self.network.width, self.spec.data.d0());
+        let mut latent = vec![0.0; m * d0];
+        self.executor.gemm(
+            1.0,
+            MatRef::from_row_major(&self.network.weights, m, d)?,
+            MatRef::from_row_major(dictionary, d, d0)?,
+            0.0,
+            MatMut::from_row_major(&mut latent, m, d0)?,
+            &mut self.workspace,
+        )?;
+        Ok(latent)
+    }
+
+    /// Draws the batch of this step; outputs, mask and residuals follow. Returns the hinge-active fraction.
+    fn forward(&mut self) -> Result<f64, SimulateError> {
+        let spec = self.spec;
+        let (n, m, width, d0) = (spec.batch, spec.m, self.network.width, spec.data.d0());
+        let draw = Draw { seed: spec.seed, purpose: Purpose::Train, domain: Domain::Id, step: self.step, first_row: 0 };
+        spec.data.fill(draw, &mut self.latent_batch, &mut self.labels);
+        if spec.labels == Labels::Shuffled {
+            for (block, labels) in self.labels.chunks_mut(BLOCK_ROWS).enumerate() {
+                draw_labels(stream(spec.seed, Stream::ShuffledLabels, self.step, block as u64).next_u64(), labels);
+            }
+        }
+        let batch = match &self.network.dictionary {
+            None => &self.latent_batch,
+            Some(dictionary) => {
+                // X = X̃ Mᵀ.
+                self.executor.gemm(
+                    1.0,
+                    MatRef::from_row_major(&self.latent_batch, n, d0)?,
+                    MatRef::from_row_major(dictionary, width, d0)?.t(),
+                    0.0,
+                    MatMut::from_row_major(&mut self.ambient_batch, n, width)?,
+                    &mut self.workspace,
+                )?;
+                &self.ambient_batch
+            }
+        };
+        self.executor.forward(
+            self.network.activation,
+            MatRef::from_row_major(batch, n, width)?,
+            MatRef::from_row_major(&self.network.weights, m, width)?,
+            &self.network.a,
+            &mut self.output,
+            &mut self.mask,
+            &mut self.workspace,
+        )?;
+        if !self.output.iter().all(|h| h.is_finite()) {
+            return Err(SimulateError::NonFinite { step: self.step });
+        }
+        for ((s, &y), &h) in self.residual.iter_mut().zip(&self.labels).zip(&self.output) {
+            *s = if f32::from(y) * h < 1.0 { y } else { 0 };
+        }
+        let active = self.residual.iter().filter(|&&s| s != 0).count() as f64 / n as f64;
+        self.active = Some(active);
+        Ok(active)
+    }
+}
+
+/// Turns weights into the observables of a [`Record`].
+struct Observer<'s> {
+    spec: &'s RunSpec,
+    executor: Executor,
+    initial: Vec<f32>,
+    /// Weight of each feature in `Σ_core μ v` or `Σ_bg μ v`.
+    mean: Vec<f64>,
+    variance: Vec<f64>,
+    squared_range: Vec<f64>,
+    batch: Vec<f32>,
+    labels: Vec<i8>,
+    output: Vec<f32>,
+    mask: Mask,
+    workspace: Workspace,
+}
+
+impl<'s> Observer<'s> {
+    fn new(spec: &'s RunSpec, executor: Executor, initial: &[f32]) -> Self {
+        let data = &spec.data;
+        let moments: Vec<_> = data.core.moments().into_iter().chain(data.background.moments()).collect();
+        let weights = spec.background_weights.as_ref().unwrap_or(&data.background);
+        let mean = data.core.moments().iter().chain(&weights.moments()).map(|m| m.mean()).collect();
+        let range = |group: &crate::FeatureGroup| -> Vec<f64> {
+            (0..group.count).map(|j| group.law(j).support()).map(|(low, high)| (high - low).powi(2)).collect()
+        };
+        let chunk = spec.eval_samples.min(EVAL_CHUNK);
+        Self {
+            spec,
+            executor,
+            initial: initial.to_vec(),
+            mean,
+            variance: moments.iter().map(|m| m.variance()).collect(),
+            squared_range: [range(&data.core), range(&data.background)].concat(),
+            batch: vec![0.0; chunk * data.d0()],
+            labels: vec![0; chunk],
+            output: vec![0.0; chunk],
+            mask: Mask::new(chunk, spec.m),
+            workspace: Workspace::new(),
+        }
+    }
+
+    fn record(
+        &mut self,
+        network: &Network,
+        latent: &[f32],
+        step: u64,
+        active_fraction: f64,
+    ) -> Result<Record, SimulateError> {
+        let mut neurons = self.sums(latent);
+        let (id, active) = self.evaluate(network, latent, step, Domain::Id)?;
+        let (ood, _) = self.evaluate(network, latent, step, Domain::Ood)?;
+        // active[class][neuron] with class 0 for y = −1, 1 for y = +1.
+        let by_class =
+            |other: bool| network.signs.iter().enumerate().map(move |(k, &sign)| (usize::from((sign > 0) ^ other), k));
+        neurons.own = Frequencies::measured(by_class(false).map(|(y, k)| (active.counts[y][k], active.totals[y])));
+        neurons.other = Frequencies::measured(by_class(true).map(|(y, k)| (active.counts[y][k], active.totals[y])));
+        let [core, background] = self.extremes(network, latent, step);
+        Ok(Record {
+            step,
+            neurons,
+            id,
+            ood,
+            active_fraction,
+            max_abs_core: core.max_abs,
+            max_abs_background: background.max_abs,
+            core_displacement: core.displacement,
+            background_displacement: background.displacement,
+        })
+    }
+
+    /// `Σ_core μv`, `Σ_bg μv`, `Σ σ²v²` and `Σ range²v²` of every neuron.
+    fn sums(&self, latent: &[f32]) -> NeuronRecord {
+        let (d0, d_core) = (self.spec.data.d0(), self.spec.data.core.count);
+        let mut record = NeuronRecord::default();
+        for v in latent.chunks_exact(d0) {
+            let weighed = |range: std::ops::Range<usize>| -> f64 {
+                v[range.clone()].iter().zip(&self.mean[range]).map(|(&v, mu)| f64::from(v) * mu).sum()
+            };
+            let squared = |by: &[f64]| -> f64 { v.iter().zip(by).map(|(&v, by)| f64::from(v).powi(2) * by).sum() };
+            record.core.push(weighed(0..d_core));
+            record.background.push(weighed(d_core..d0));
+            record.variance.push(squared(&self.variance));
+            record.squared_range.push(squared(&self.squared_range));
+        }
+        record
+    }
+
+    fn extremes(&self, network: &Network, latent: &[f32], step: u64) -> [Extremes; 2] {
+        let (d0, d_core) = (self.spec.data.d0(), self.spec.data.core.count);
+        let decay = self.spec.decay(step);
+        let mut extremes = [Extremes::default(), Extremes::default()];
+        let rows = latent.chunks_exact(d0).zip(self.initial.chunks_exact(d0));
+        for ((v, start), &sign) in rows.zip(&network.signs) {
+            for (j, (&v, &start)) in v.iter().zip(start).enumerate() {
+                let displacement = f64::from(sign) * (f64::from(v) - decay * f64::from(start));
+                extremes[usize::from(j >= d_core)].include(f64::from(v), displacement);
+            }
+        }
+        extremes
+    }
+
+    /// Risk, accuracy and activation counts on the fresh evaluation data of this step.
+    fn evaluate(
+        &mut self,
+        network: &Network,
+        latent: &[f32],
+        step: u64,
+        domain: Domain,
+    ) -> Result<(Evaluation, Activations), SimulateError> {
+        let (spec, d0) = (self.spec, self.spec.data.d0());
+        let mut losses = LossSums::default();
+        let mut active = Activations { counts: [vec![0; spec.m], vec![0; spec.m]], totals: [0; 2] };
+        let mut counts = vec![0u32; spec.m];
+        for first_row in (0..spec.eval_samples).step_by(EVAL_CHUNK) {
+            let rows = EVAL_CHUNK.min(spec.eval_samples - first_row);
+            let (x, labels) = (&mut self.batch[..rows * d0], &mut self.labels[..rows]);
+            spec.data.fill(Draw { seed: spec.seed, purpose: Purpose::Evaluate, domain, step, first_row }, x, labels);
+            self.mask.resize(rows, spec.m);
+            self.executor.forward(
+                network.activation,
+                MatRef::from_row_major(x, rows, d0)?,
+                MatRef::from_row_major(latent, spec.m, d0)?,
+                &network.a,
+                &mut self.output[..rows],
+                &mut self.mask,
+                &mut self.workspace,
+            )?;
+            for (&y, &h) in labels.iter().zip(&self.output) {
+                if !h.is_finite() {
+                    return Err(SimulateError::NonFinite { step });
+                }
+                losses.add(f64::from(y) * f64::from(h));
+            }
+            if domain == Domain::Id {
+                for (class, y) in [-1, 1].into_iter().enumerate() {
+                    let words: Vec<u64> = labels
+                        .chunks(BLOCK_ROWS)
+                        .map(|block| block.iter().enumerate().fold(0, |w, (r, &l)| w | u64::from(l == y) << r))
+                        .collect();
+                    self.mask.active_counts(&words, &mut counts)?;
+                    active.totals[class] += words.iter().map(|w| u64::from(w.count_ones())).sum::<u64>();
+                    active.counts[class].iter_mut().zip(&counts).for_each(|(sum, &c)| *sum += u64::from(c));
+                }
+            }
+        }
+        Ok((losses.finish(), active))
+    }
+}
+
+/// How often each neuron was active, by class.
+struct Activations {
+    counts: [Vec<u64>; 2],
+    totals: [u64; 2],
+}
+
+/// Extremes over a block of features.
+struct Extremes {
+    max_abs: f64,
+    displacement: (f64, f64),
+}
+
+impl Default for Extremes {
+    fn default() -> Self {
+        Self { max_abs: 0.0, displacement: (f64::INFINITY, f64::NEG_INFINITY) }
+    }
+}
+
+impl Extremes {
+    fn include(&mut self, v: f64, displacement: f64) {
+        self.max_abs = self.max_abs.max(v.abs());
+        self.displacement = (self.displacement.0.min(displacement), self.displacement.1.max(displacement));
+    }
+}
+
+/// Running sums of the hinge loss. Losses are of order 1, so their plain sums of squares lose nothing that shows.
+#[derive(Default)]
+struct LossSums {
+    samples: u64,
+    loss: f64,
+    squared: f64,
+    margin: f64,
+    correct: u64,
+    max_margin: f64,
+}
+
+impl LossSums {
+    fn add(&mut self, margin: f64) {
+        let loss = (1.0 - margin).max(0.0);
+        self.max_margin = if self.samples == 0 { margin } else { self.max_margin.max(margin) };
+        self.samples += 1;
+        self.loss += loss;
+        self.squared += loss * loss;
+        self.margin += margin;
+        self.correct += u64::from(margin > 0.0);
+    }
+
+    fn finish(self) -> Evaluation {
+        let n = self.samples as f64;
+        let risk = self.loss / n;
+        Evaluation {
+            samples: self.samples,
+            risk,
+            risk_variance: ((self.squared - n * risk * risk) / (n - 1.0).max(1.0)).max(0.0),
+            accuracy: self.correct as f64 / n,
+            margin: self.margin / n,
+            max_margin: self.max_margin,
+        }
+    }
+}

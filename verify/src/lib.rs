@@ -1,0 +1,3 @@
+//! Theory, claims, controls and the report.
+
+pub mod report;
