@@ -40,8 +40,12 @@ pub enum Stream {
 /// The four words are absorbed one by one through the SplitMix64 finaliser, a bijection of 64 bits, and the result
 /// seeds xoshiro256++.
 pub fn stream(seed: u64, stream: Stream, step: u64, block: u64) -> Xoshiro256PlusPlus {
-    let key = [stream as u64, step, block].into_iter().fold(mix(seed), |key, word| mix(key ^ mix(word)));
-    Xoshiro256PlusPlus::seed_from_u64(key)
+    Xoshiro256PlusPlus::seed_from_u64(derive(seed, &[stream as u64, step, block]))
+}
+
+/// A seed of its own for the place `words` under `seed`, as independent of its neighbours as a hash of 64 bits makes it.
+pub fn derive(seed: u64, words: &[u64]) -> u64 {
+    words.iter().fold(mix(seed), |key, &word| mix(key ^ mix(word)))
 }
 
 /// The SplitMix64 step: Weyl increment, then the finaliser (Steele, Lea and Flood 2014).

@@ -171,8 +171,13 @@ impl RunSpec {
             Coordinates::Latent => 0.0,
             Coordinates::Ambient => 4.0 * (width * d0 + n * d0),
         };
-        let records = self.record_steps.len() as f64 * 32.0 * m + 8.0 * m * d0;
-        training + evaluation + ambient + records
+        training + evaluation + ambient + self.record_bytes()
+    }
+
+    /// An upper estimate of the memory of its trajectory, in bytes.
+    pub fn record_bytes(&self) -> f64 {
+        let m = self.m as f64;
+        self.record_steps.len() as f64 * (64.0 * m + 256.0) + 4.0 * m * self.data.d0() as f64
     }
 
     /// Checks every field.

@@ -23,6 +23,11 @@ impl Trajectory {
         self.records.binary_search_by_key(&step, |record| record.step).ok().map(|index| &self.records[index])
     }
 
+    /// `α Σ_core μ_j v_kj` of every neuron, `α = sign a_k`: the core sum in the direction of the neuron's own label.
+    pub fn aligned_core(&self, record: &Record) -> Vec<f64> {
+        record.neurons.core.iter().zip(&self.signs).map(|(core, &sign)| f64::from(sign) * core).collect()
+    }
+
     /// The records from `step` on.
     pub fn from(&self, step: u64) -> &[Record] {
         &self.records[self.records.partition_point(|record| record.step < step)..]

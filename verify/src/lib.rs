@@ -1,3 +1,4 @@
-//! Theory, claims, controls and the report.
+//! Checks the trajectories of [`feature_contamination`] against the paper's theorems and sharper predictions.
 
 pub mod report;
+pub mod stats;

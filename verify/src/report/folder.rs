@@ -1,0 +1,155 @@
+//! Result folders on disk: written beside their place, and moved there whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{JSON, PAGE, ReportError, SETTINGS};
+
+/// What a result folder holds. One with anything else is somebody's, and not replaced.
+const ENTRIES: [&str; 6] = [PAGE, "figures", JSON, "series", SETTINGS, ".DS_Store"];
+
+/// A temporary folder beside the place of a result folder; gone when dropped, with the parents it made.
+#[derive(Debug)]
+pub(super) struct Staging {
+    temporary: PathBuf,
+    target: PathBuf,
+    replaces: bool,
+    parents: Vec<PathBuf>,
+}
+
+impl Staging {
+    /// Makes the temporary folder for the result folder `dir`, and its parents.
+    pub(super) fn new(dir: &Path) -> Result<Self, ReportError> {
+        let (target, replaces) = check_target(dir)?;
+        let mut staging = Self { temporary: free_name(&target, "tmp")?, target, replaces, parents: Vec::new() };
+        let missing: Vec<PathBuf> =
+            staging.target.ancestors().skip(1).take_while(|parent| !parent.exists()).map(Path::to_owned).collect();
+        for parent in missing.into_iter().rev() {
+            fs::create_dir(&parent).map_err(ReportError::io("create", &parent))?;
+            staging.parents.push(parent);
+        }
+        fs::create_dir(&staging.temporary).map_err(ReportError::io("create", &staging.temporary))?;
+        Ok(staging)
+    }
+
+    /// Writes a file, and its folder if need be.
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), ReportError> {
+        let path = self.temporary.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(ReportError::io("create", folder))?;
+        }
+        write_synced(&path, content).map_err(ReportError::io("write", &path))
+    }
+
+    /// Moves the folder to its place, and removes the one that was there.
+    pub(super) fn move_in(mut self) -> Result<(), ReportError> {
+        for folder in ["figures", "series", "."] {
+            sync_folder(&self.temporary.join(folder));
+        }
+        let earlier = if self.replaces {
+            let aside = free_name(&self.target, "old")?;
+            fs::rename(&self.target, &aside).map_err(ReportError::io("move aside", &self.target))?;
+            Some(aside)
+        } else {
+            None
+        };
+        if let Err(error) = fs::rename(&self.temporary, &self.target) {
+            if let Some(earlier) = &earlier {
+                fs::rename(earlier, &self.target).map_err(ReportError::io("move back", earlier))?;
+            }
+            return Err(ReportError::io("write", &self.target)(error));
+        }
+        self.parents.clear();
+        if let Some(parent) = self.target.parent() {
+            sync_folder(parent);
+        }
+        match earlier {
+            Some(earlier) => {
+                fs::remove_dir_all(&earlier).map_err(ReportError::io("remove the earlier report", &earlier))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Best effort: it is gone already after a move, and there may be an error to report already.
+        let _ = fs::remove_dir_all(&self.temporary);
+        for parent in self.parents.iter().rev() {
+            let _ = fs::remove_dir(parent);
+        }
+    }
+}
+
+/// The result folder's absolute path, links resolved, and whether there is one that may be replaced.
+fn check_target(dir: &Path) -> Result<(PathBuf, bool), ReportError> {
+    let occupied = |reason: &str| ReportError::Occupied { path: dir.to_owned(), reason: reason.to_owned() };
+    match fs::symlink_metadata(dir) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let target = std::path::absolute(dir).map_err(ReportError::io("find", dir))?;
+            if target.file_name().is_none() {
+                return Err(occupied("does not name a folder"));
+            }
+            return Ok((target, false));
+        }
+        Err(error) => return Err(ReportError::io("look at", dir)(error)),
+    }
+    let target = fs::canonicalize(dir).map_err(ReportError::io("look at", dir))?;
+    if !target.is_dir() {
+        return Err(occupied("is a file; name a folder to write the report to"));
+    }
+    if std::env::current_dir().is_ok_and(|current| current.starts_with(&target)) {
+        return Err(occupied("is the current folder, or holds it, and cannot be replaced; name one within it"));
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&target).map_err(ReportError::io("read", dir))? {
+        names.push(entry.map_err(ReportError::io("read", dir))?.file_name());
+    }
+    if let Some(foreign) = names.iter().find(|name| !ENTRIES.iter().any(|entry| *name == entry)) {
+        let foreign = foreign.to_string_lossy();
+        return Err(occupied(&format!("holds {foreign:?}, which no report wrote; name an empty or new folder")));
+    }
+    if !names.is_empty() && !names.iter().any(|name| name == JSON) {
+        return Err(occupied(&format!("is not empty and no earlier report (no {JSON}); name an empty or new folder")));
+    }
+    Ok((target, true))
+}
+
+/// `.<name>.<kind>-<pid>` beside a path; numbered if another run with our process number left its own.
+fn free_name(path: &Path, kind: &str) -> Result<PathBuf, ReportError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = format!(".{name}.{kind}-{}", std::process::id());
+    let numbered = (1..1000).map(|i| path.with_file_name(if i == 1 { stem.clone() } else { format!("{stem}-{i}") }));
+    numbered.into_iter().find(|path| fs::symlink_metadata(path).is_err()).ok_or_else(|| ReportError::Occupied {
+        path: path.with_file_name(&stem),
+        reason: "and its like are left from earlier runs; remove them".to_owned(),
+    })
+}
+
+/// Replaces a file by a new one, whole or not at all; makes its folder if need be.
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), ReportError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(ReportError::io("create", folder))?;
+    }
+    let temporary = free_name(path, "tmp")?;
+    write_synced(&temporary, content).and_then(|()| fs::rename(&temporary, path)).map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        ReportError::io("write", path)(error)
+    })
+}
+
+fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Makes renames and new files in a folder last; where folders cannot be synced, the system sees to it.
+fn sync_folder(path: &Path) {
+    if let Ok(folder) = File::open(path) {
+        let _ = folder.sync_all();
+    }
+}
