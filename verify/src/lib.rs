@@ -1,5 +1,19 @@
 //! Checks the trajectories of [`feature_contamination`] against the paper's theorems and sharper predictions.
+//!
+//! The way of the data: claims name the runs they need ([`plan`], [`ladders`]); each distinct run is simulated once
+//! ([`execute`]); judging is pure ([`claims`], with predictions from [`theory`] and intervals from [`stats`]); the report is
+//! made from what is saved ([`mod@report`]).
 
+pub mod claims;
+pub mod cli;
+pub mod controls;
+pub mod execute;
+pub mod judge;
+pub mod ladders;
+pub mod plan;
+mod progress;
 pub mod report;
+pub mod settings;
 pub mod stats;
 pub mod theory;
+pub mod trajectories;

@@ -1,0 +1,132 @@
+//! Estimates from ladders, each at the level [`CONFIDENCE`].
+
+use feature_contamination::Trajectory;
+
+use super::check::{CONFIDENCE, Estimate, Rule, check, severity};
+use crate::plan::{Measured, Rung};
+use crate::report::model::{Check, Point};
+use crate::stats::{StatsError, fit, interval, paired};
+use std::sync::Arc;
+
+type Runs = Rung<Arc<Trajectory>>;
+
+/// Exponent of `size` in `value(run)`, by least squares on logarithms, the replicates being points of their own.
+/// *Missing* if some run's value is not a positive number.
+///
+/// # Errors
+/// Fewer than two sizes.
+pub fn exponent(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Result<Estimate, StatsError> {
+    let (sizes, values): (Vec<f64>, Vec<f64>) =
+        ladder.rungs.iter().flat_map(|rung| rung.runs.iter().map(|run| (rung.size, value(run)))).unzip();
+    if !values.iter().all(|&value| value > 0.0 && value.is_finite()) {
+        return Ok(Estimate::missing());
+    }
+    let law = fit::power_law(&sizes, &values, CONFIDENCE)?;
+    Ok(Estimate { value: law.slope, interval: law.interval, confidence: CONFIDENCE })
+}
+
+/// [`exponent`] on a ladder whose replicates are paired: run `r` of every rung starts from the same random numbers.
+///
+/// # Errors
+/// Fewer than two sizes.
+pub fn paired_exponent(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Result<Estimate, StatsError> {
+    let replicates = ladder.rungs.iter().map(|rung| rung.runs.len()).min().unwrap_or(0);
+    let block = |r: usize| ladder.rungs.iter().map(|rung| (rung.size, value(&rung.runs[r]))).collect();
+    let blocks: Vec<Vec<(f64, f64)>> = (0..replicates).map(block).collect();
+    if !blocks.iter().flatten().all(|&(_, value)| value > 0.0 && value.is_finite()) {
+        return Ok(Estimate::missing());
+    }
+    let (value, interval) = paired::exponent(&blocks, CONFIDENCE)?;
+    Ok(Estimate { value, interval, confidence: CONFIDENCE })
+}
+
+/// Mean over the replicates of a rung, with Student's interval.
+///
+/// # Errors
+/// Fewer than two replicates.
+pub fn mean(rung: &Runs, value: impl Fn(&Trajectory) -> f64) -> Result<Estimate, StatsError> {
+    let values: Vec<f64> = rung.runs.iter().map(|run| value(run)).collect();
+    if !values.iter().all(|value| value.is_finite()) {
+        return Ok(Estimate::missing());
+    }
+    let interval = interval::student_interval(&values, CONFIDENCE)?;
+    Ok(Estimate { value: values.iter().sum::<f64>() / values.len() as f64, interval, confidence: CONFIDENCE })
+}
+
+/// Fraction of neurons, `count(run)` of each run's `m`, pooled over the replicates of a rung, with Clopper–Pearson's
+/// interval: neurons start independently and, before the hinge gates, move independently given the batches.
+///
+/// # Errors
+/// No neurons.
+pub fn fraction(rung: &Runs, count: impl Fn(&Trajectory) -> usize) -> Result<Estimate, StatsError> {
+    let trials: u64 = rung.runs.iter().map(|run| run.spec.m as u64).sum();
+    let successes: u64 = rung.runs.iter().map(|run| count(run) as u64).sum();
+    Ok(Estimate {
+        value: successes as f64 / trials as f64,
+        interval: interval::clopper_pearson(successes, trials, CONFIDENCE)?,
+        confidence: CONFIDENCE,
+    })
+}
+
+/// [`mean`] at every rung.
+///
+/// # Errors
+/// As for [`mean`].
+pub fn means(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Result<Vec<Estimate>, StatsError> {
+    ladder.rungs.iter().map(|rung| mean(rung, &value)).collect()
+}
+
+/// [`fraction`] at every rung.
+///
+/// # Errors
+/// As for [`fraction`].
+pub fn fractions(ladder: &Measured, count: impl Fn(&Trajectory) -> usize) -> Result<Vec<Estimate>, StatsError> {
+    ladder.rungs.iter().map(|rung| fraction(rung, &count)).collect()
+}
+
+/// A prediction at every rung, from its first run.
+pub fn predictions(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Vec<Point> {
+    let at = |rung: &Runs| rung.runs.first().map(|run| Point::at(rung.size, value(run)));
+    ladder.rungs.iter().filter_map(at).collect()
+}
+
+/// A check that every rung of a ladder must pass: the one that decides is shown, the worst verdict and among equals the
+/// smallest margin, with its prediction. An estimate that is *missing* decides.
+pub fn check_rungs(
+    quantity: &str,
+    source: &str,
+    ladder: &Measured,
+    estimates: &[Estimate],
+    predicted: Option<&[Point]>,
+    rule: Rule,
+) -> Check {
+    let missing = |index: usize| estimates[index].interval.iter().any(|x| x.is_nan());
+    let key = |index: usize| {
+        let (verdict, margin) = rule.judge(estimates[index]);
+        (missing(index), severity(verdict), -margin)
+    };
+    let worse = |&a: &usize, &b: &usize| {
+        let (a, b) = (key(a), key(b));
+        a.0.cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.total_cmp(&b.2))
+    };
+    let Some(index) = (0..estimates.len()).max_by(worse) else {
+        return check(quantity, source, Estimate::missing(), None, rule);
+    };
+    let name = ladder.symbol();
+    let quantity = match ladder.rungs.get(index) {
+        Some(rung) => format!("{quantity}; every {name}, {name} = {} deciding", rung.size),
+        None => quantity.to_owned(),
+    };
+    let predicted = predicted.and_then(|points| points.get(index)).map(|point| point.y);
+    check(quantity, source, estimates[index], predicted, rule)
+}
+
+/// Estimates over sizes as points with intervals.
+pub fn points(ladder: &Measured, estimates: &[Estimate]) -> Vec<Point> {
+    ladder
+        .rungs
+        .iter()
+        .zip(estimates)
+        .map(|(rung, e)| Point { x: rung.size, y: e.value, lo: e.interval[0], hi: e.interval[1] })
+        .collect()
+}

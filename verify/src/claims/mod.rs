@@ -1,0 +1,138 @@
+//! The claims: statements with the runs they need and the rule that judges them.
+//!
+//! A claim's checks compare intervals with bounds that stand in its code, with their reason, before anything is run.
+//! Judging is a pure function of trajectories: it touches no random number and no network.
+
+pub mod balance_law;
+pub mod check;
+pub mod draw;
+pub mod envelope;
+pub mod mean_field;
+pub mod measure;
+pub mod thm1;
+pub mod thm2;
+pub mod thm3;
+pub mod thm4;
+
+use feature_contamination::RunSpec;
+
+use crate::plan::{Ladder, Measured};
+use crate::report::model::{Assumption, Check, Figure};
+use crate::settings::Settings;
+use crate::stats::StatsError;
+
+/// A statement that runs can refute.
+pub trait Claim: Sync {
+    /// Short name, as `--claim` takes it: lower-case letters, digits and hyphens.
+    fn id(&self) -> &'static str;
+    /// Title.
+    fn title(&self) -> &'static str;
+    /// `Paper: …` or `Derived: …`.
+    fn source(&self) -> &'static str;
+    /// The statement.
+    fn statement(&self) -> &'static str;
+    /// The runs it needs. Equal runs of different claims are carried out once.
+    fn plan(&self, settings: &Settings) -> Vec<Ladder<RunSpec>>;
+    /// Its checks on the finished runs, in the shape of its plan.
+    ///
+    /// # Errors
+    /// A statistic could not be computed from these runs, such as an exponent from one size.
+    fn judge(&self, settings: &Settings, ladders: &[Measured]) -> Result<Judgement, StatsError>;
+}
+
+/// What a claim makes of its runs.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    /// Checks, one or more.
+    pub checks: Vec<Check>,
+    /// Assumptions, met or not.
+    pub assumptions: Vec<Assumption>,
+    /// Figures.
+    pub figures: Vec<Figure>,
+}
+
+/// Every claim, in the order of the report.
+pub fn all() -> [&'static dyn Claim; 7] {
+    [
+        &thm1::ActivationAsymmetry,
+        &thm2::LearnedFeatures,
+        &thm3::Risks,
+        &thm4::LinearNetworks,
+        &balance_law::BalanceRoot,
+        &mean_field::MeanField,
+        &envelope::Envelope,
+    ]
+}
+
+/// What Thms 1–3 assume of data and network, checked on the runs. Paper: section 2.
+fn paper_assumptions(ladders: &[&Measured]) -> Vec<Assumption> {
+    let specs = || ladders.iter().flat_map(|ladder| ladder.runs()).map(|run| &run.spec);
+    let all = |text: String, met: &dyn Fn(&RunSpec) -> bool| Assumption { text, met: specs().all(met) };
+    let range = |of: &dyn Fn(&RunSpec) -> f64| {
+        let (low, high) =
+            specs().map(of).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        let number = |x: f64| format!("{x:.3}").trim_end_matches('0').trim_end_matches('.').to_owned();
+        if high - low < 1e-3 { number(low) } else { format!("{} to {}", number(low), number(high)) }
+    };
+    vec![
+        all(
+            format!("Balance: C = Σ_core μ² ≥ B = Σ_bg μ² (here B/C = {})", range(&|s| s.data.b() / s.data.c())),
+            &|s| s.data.is_balanced(),
+        ),
+        all(
+            format!(
+                "d ≥ Ω(d₀^2.5) with constant 1/4: only the scale of the start depends on d (here d/d₀^2.5 = {})",
+                range(&|s| s.d as f64 / (s.data.d0() as f64).powf(2.5))
+            ),
+            &|s| s.d as f64 >= 0.25 * (s.data.d0() as f64).powf(2.5),
+        ),
+        all(
+            format!("m from Ω(d₀) to O(d): d₀/2 ≤ m ≤ d (here m/d₀ = {})", range(&|s| s.m as f64 / s.data.d0() as f64)),
+            &|s| 2 * s.m >= s.data.d0() && s.m as u64 <= s.d,
+        ),
+        all(
+            format!(
+                "λ = O(d₀/m^1.01) with constant 1/20: beyond, the decay and not the data sets the weights (here λ m^1.01/d₀ = {})",
+                range(&|s| s.weight_decay * (s.m as f64).powf(1.01) / s.data.d0() as f64)
+            ),
+            &|s| s.weight_decay <= 0.05 * s.data.d0() as f64 / (s.m as f64).powf(1.01),
+        ),
+        all("Moments: every feature's mean is at least 0.05 in modulus".to_owned(), &|s| {
+            s.data.core.moments().iter().chain(&s.data.background.moments()).all(|m| m.mean().abs() >= 0.05)
+        }),
+        all(
+            format!(
+                "N = poly(d), as far as it matters: over t steps the batches' noise leaves at most σ√(t/N)·η/m in a weight, \
+                 σ ≤ 1, below a tenth of the growth ηtμ/2m (here the ratio 2/(μ√(tN)) = {})",
+                range(&noise_ratio)
+            ),
+            &|s| noise_ratio(s) <= 0.1,
+        ),
+    ]
+}
+
+/// `2/(μ√(tN))`: noise of all batches over the growth of the feature with the smallest mean.
+fn noise_ratio(spec: &RunSpec) -> f64 {
+    let moments = spec.data.core.moments();
+    let smallest = moments.iter().map(|m| m.mean().abs()).fold(f64::INFINITY, f64::min);
+    2.0 / (smallest * (spec.steps as f64 * spec.batch as f64).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_distinct_file_names() {
+        let ids: std::collections::BTreeSet<_> = all().iter().map(|claim| claim.id()).collect();
+        assert_eq!(ids.len(), all().len());
+        assert!(ids.iter().all(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')));
+    }
+
+    #[test]
+    fn sources_have_the_stated_form() {
+        for claim in all() {
+            assert!(claim.source().starts_with("Paper: ") || claim.source().starts_with("Derived: "), "{}", claim.id());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Controls: the same claim on runs in which it is false. A check that cannot fail proves nothing.
+
+use feature_contamination::{Activation, Distribution, Labels, RunSpec};
+
+use crate::claims::{self, Claim};
+use crate::plan::Ladder;
+use crate::settings::Settings;
+
+/// One control.
+pub struct Control {
+    /// Short name.
+    pub id: &'static str,
+    /// The claim it controls.
+    pub claim: &'static str,
+    /// What is changed, in words.
+    pub change: &'static str,
+    /// What is changed, in every run of the claim.
+    apply: fn(&mut RunSpec),
+}
+
+impl Control {
+    /// The claim it controls.
+    pub fn of(&self) -> Option<&'static dyn Claim> {
+        claims::all().into_iter().find(|claim| claim.id() == self.claim)
+    }
+
+    /// The claim's runs on the controls' ladders, changed.
+    pub fn plan(&self, settings: &Settings) -> Vec<Ladder<RunSpec>> {
+        let mut ladders = self.of().map(|claim| claim.plan(&settings.for_controls())).unwrap_or_default();
+        for spec in ladders.iter_mut().flat_map(|ladder| &mut ladder.rungs).flat_map(|rung| &mut rung.runs) {
+            (self.apply)(spec);
+        }
+        ladders
+    }
+}
+
+/// Every control.
+pub const ALL: &[Control] = &[
+    Control {
+        id: "identity",
+        claim: "thm1",
+        change: "identity activation: every neuron is always active",
+        apply: identity,
+    },
+    Control {
+        id: "c-below-b",
+        claim: "thm1",
+        change: "C < B: a quarter of the features are core, so p_oth tends to (B − C)/(B + C) = 1/2 and not to 0",
+        apply: c_below_b,
+    },
+    Control { id: "frozen", claim: "thm1", change: "frozen network: the weights stay as they start", apply: frozen },
+    Control {
+        id: "identity",
+        claim: "thm2",
+        change: "identity activation: the background's gradient has mean 0",
+        apply: identity,
+    },
+    Control {
+        id: "symmetric-background",
+        claim: "thm2",
+        change: "background uniform on [−1, 1]: its mean is 0, so asymmetric activation gives it no gradient",
+        apply: symmetric_background,
+    },
+    Control {
+        id: "shuffled-labels",
+        claim: "thm2",
+        change: "labels shuffled in training: the core features carry no information either",
+        apply: shuffled_labels,
+    },
+    Control { id: "frozen", claim: "thm2", change: "frozen network: the weights stay as they start", apply: frozen },
+    Control {
+        id: "ood-is-id",
+        claim: "thm3",
+        change: "the background is not shifted: the OOD risk is the ID risk, and vanishes with it",
+        apply: |spec| spec.data.background_ood = spec.data.background.clone(),
+    },
+    Control {
+        id: "shuffled-labels",
+        claim: "thm3",
+        change: "labels shuffled in training: the ID risk stays near 1",
+        apply: shuffled_labels,
+    },
+    Control {
+        id: "relu",
+        claim: "thm4",
+        change: "ReLU in place of the identity: the background is learned",
+        apply: |spec| spec.activation = Activation::Relu,
+    },
+    Control {
+        id: "frozen",
+        claim: "thm4",
+        change: "frozen network: no background is learned, and no core either",
+        apply: frozen,
+    },
+    Control {
+        id: "identity",
+        claim: "balance-law",
+        change: "identity activation: every neuron is always active",
+        apply: identity,
+    },
+    Control {
+        id: "sparse-features",
+        claim: "mean-field",
+        change: "features are 1 with probability 0.05, else 0, and the start is negligible: a pre-activation is a sum of one \
+                 or two terms, far from Gaussian",
+        apply: |spec| {
+            let sparse = Distribution::Bernoulli { p: 0.05, low: 0.0, high: 1.0 };
+            spec.data.core.laws = vec![sparse];
+            spec.data.background.laws = vec![sparse];
+            spec.d = 1 << 40;
+        },
+    },
+    Control {
+        id: "shuffled-labels",
+        claim: "envelope",
+        change: "labels shuffled in training: core increments no longer have one sign",
+        apply: shuffled_labels,
+    },
+];
+
+fn identity(spec: &mut RunSpec) {
+    spec.activation = Activation::Identity;
+}
+
+fn frozen(spec: &mut RunSpec) {
+    spec.frozen = true;
+}
+
+fn shuffled_labels(spec: &mut RunSpec) {
+    spec.labels = Labels::Shuffled;
+}
+
+fn c_below_b(spec: &mut RunSpec) {
+    let d0 = spec.data.d0();
+    spec.data.core.count = d0.div_ceil(4);
+    spec.data.background.count = d0 - spec.data.core.count;
+    spec.data.background_ood.count = spec.data.background.count;
+}
+
+fn symmetric_background(spec: &mut RunSpec) {
+    // Weighed with the means of the run that it controls: its own are 0, and would make Σ_bg μv vanish by definition.
+    spec.background_weights = Some(spec.data.background.clone());
+    let symmetric = Distribution::Uniform { low: -1.0, high: 1.0 };
+    spec.data.background.laws = vec![symmetric];
+    spec.data.background_ood.laws = vec![symmetric];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_control_has_a_claim_and_a_valid_plan_and_every_claim_has_a_control() {
+        let settings = Settings::profile("quick").unwrap();
+        for control in ALL {
+            let ladders = control.plan(&settings);
+            assert!(!ladders.is_empty(), "{} of {}", control.id, control.claim);
+            for spec in ladders.iter().flat_map(Ladder::runs) {
+                spec.validate().unwrap();
+            }
+        }
+        for claim in claims::all() {
+            assert!(ALL.iter().any(|control| control.claim == claim.id()), "{} has no control", claim.id());
+        }
+    }
+
+    #[test]
+    fn a_control_differs_from_its_claim_in_every_run() {
+        let settings = Settings::profile("quick").unwrap();
+        for control in ALL {
+            let changed = control.plan(&settings);
+            let plain = control.of().unwrap().plan(&settings.for_controls());
+            for (a, b) in changed.iter().flat_map(Ladder::runs).zip(plain.iter().flat_map(Ladder::runs)) {
+                // Thm 4 draws a ReLU run beside the linear ones, which its ReLU control leaves alone.
+                if control.id != "relu" || b.activation == Activation::Identity {
+                    assert_ne!(a, b, "{} of {}", control.id, control.claim);
+                }
+            }
+        }
+    }
+}

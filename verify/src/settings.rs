@@ -1,0 +1,365 @@
+//! Settings: a profile, a configuration file over it, and flags over both.
+
+use std::path::{Path, PathBuf};
+
+use feature_contamination::{DataModel, Distribution, FeatureGroup, SpecError};
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides what is simulated. The keys are explained in `profiles/quick.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the commented profile is the documentation, and the only one")]
+pub struct Settings {
+    pub profile: String,
+    pub seed: u64,
+    pub model: Model,
+    pub network: NetworkSettings,
+    pub training: Training,
+    pub times: Times,
+    pub measure: Measure,
+    pub ladder_d0: LadderD0,
+    pub ladder_m: LadderM,
+    pub ladder_d: LadderD,
+    pub ladder_linear: LadderLinear,
+    pub ladder_law: LadderLaw,
+    pub controls: Controls,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[allow(missing_docs, reason = "the commented profile is the documentation, and the only one")]
+        pub struct $name { $(pub $field: $type),* }
+    };
+}
+
+section!(
+    /// `[model]`.
+    Model {
+        d_core: usize,
+        d_bg: usize,
+        d: u64,
+        core: Vec<Distribution>,
+        background: Vec<Distribution>,
+        background_ood: Vec<Distribution>,
+    }
+);
+section!(
+    /// `[network]`.
+    NetworkSettings { m: usize }
+);
+section!(
+    /// `[training]`.
+    Training { batch: usize, steps_per_unit: f64, decay: f64, learning_rate: Rate, weight_decay: Rate }
+);
+section!(
+    /// `[times]`.
+    Times { t0: f64, t1: f64, t2: f64 }
+);
+section!(
+    /// `[measure]`.
+    Measure { eval_samples: usize, records_per_octave: u32 }
+);
+section!(
+    /// `[ladder_d0]`.
+    LadderD0 { d0: Vec<usize>, d_exponent: f64, replicates: u64 }
+);
+section!(
+    /// `[ladder_m]`.
+    LadderM { m: Vec<usize>, replicates: u64 }
+);
+section!(
+    /// `[ladder_d]`.
+    LadderD { d: Vec<u64>, steps_to_t0: u32, replicates: u64 }
+);
+section!(
+    /// `[ladder_linear]`.
+    LadderLinear { d: Vec<u64>, batch: Vec<usize>, replicates: u64 }
+);
+section!(
+    /// `[ladder_law]`.
+    LadderLaw { d0: Vec<usize>, replicates: u64 }
+);
+section!(
+    /// `[controls]`.
+    Controls { d0: Vec<usize>, m: Vec<usize>, replicates: u64 }
+);
+
+/// A number, or `"auto"` for the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number or \"auto\"")]
+pub enum Rate {
+    /// Fixed.
+    Fixed(f64),
+    /// By the rule.
+    Rule(Auto),
+}
+
+/// The word `"auto"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auto {
+    /// `"auto"`.
+    Auto,
+}
+
+/// Names of the profiles.
+pub const PROFILES: [&str; 2] = ["quick", "full"];
+
+/// Why settings cannot be used. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// No such profile.
+    #[error("profile = {0:?}: must be one of quick, full")]
+    Profile(String),
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a key or value is wrong.
+    #[error("{}: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Place, reason, and the nearest right name.
+        message: String,
+    },
+    /// A value is out of range.
+    #[error(transparent)]
+    Value(#[from] SpecError),
+}
+
+impl Settings {
+    /// The settings of a profile.
+    ///
+    /// # Errors
+    /// No profile has that name.
+    pub fn profile(name: &str) -> Result<Self, SettingsError> {
+        let text = match name {
+            "quick" => include_str!("profiles/quick.toml"),
+            "full" => include_str!("profiles/full.toml"),
+            _ => return Err(SettingsError::Profile(name.to_owned())),
+        };
+        toml::from_str(text)
+            .map_err(|error| SettingsError::Parse { path: format!("{name}.toml").into(), message: one_line(&error) })
+    }
+
+    /// The settings of a configuration file; what it leaves out comes from `profile`, or else from the profile that it
+    /// names, or else from quick.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not TOML, or has a key or value that is wrong.
+    pub fn load(path: &Path, profile: Option<&str>) -> Result<Self, SettingsError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+        let parse_error = |message| SettingsError::Parse { path: path.to_owned(), message };
+        let user: toml::Table = toml::from_str(&text).map_err(|error| parse_error(describe(&text, &error)))?;
+        let named = user.get("profile").and_then(toml::Value::as_str);
+        let base = Self::profile(profile.or(named).unwrap_or("quick"))?;
+        let mut merged = toml::Table::try_from(&base).map_err(|error| parse_error(error.to_string()))?;
+        overlay(&mut merged, &user);
+        // Parsed from text again, so that the error carries the key; the place in the user's file is found by it.
+        let merged = toml::to_string(&merged).map_err(|error| parse_error(error.to_string()))?;
+        toml::from_str(&merged).map_err(|error| parse_error(describe(&text, &error)))
+    }
+
+    /// The settings as a configuration file.
+    pub fn to_toml(&self) -> String {
+        // A struct of numbers, strings and tables to memory has no way to fail.
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The data model with `d_core` and `d_bg` features.
+    pub fn data(&self, d_core: usize, d_bg: usize) -> DataModel {
+        let group = |count, laws: &[Distribution]| FeatureGroup { count, laws: laws.to_vec() };
+        DataModel {
+            core: group(d_core, &self.model.core),
+            background: group(d_bg, &self.model.background),
+            background_ood: group(d_bg, &self.model.background_ood),
+        }
+    }
+
+    /// The settings with the ladders of the controls.
+    pub fn for_controls(&self) -> Self {
+        let mut settings = self.clone();
+        settings.ladder_d0.d0.clone_from(&self.controls.d0);
+        settings.ladder_m.m.clone_from(&self.controls.m);
+        settings.ladder_law.d0.clone_from(&self.controls.d0);
+        for replicates in [
+            &mut settings.ladder_d0.replicates,
+            &mut settings.ladder_m.replicates,
+            &mut settings.ladder_d.replicates,
+            &mut settings.ladder_linear.replicates,
+            &mut settings.ladder_law.replicates,
+        ] {
+            *replicates = self.controls.replicates;
+        }
+        settings
+    }
+
+    /// Checks what no single run can: times, ladders, replicates.
+    ///
+    /// # Errors
+    /// Names the key and what would be right.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let positive = |field: &str, value: f64| {
+            if value > 0.0 && value.is_finite() {
+                Ok(())
+            } else {
+                Err(SpecError::new(field, value, "a positive number"))
+            }
+        };
+        positive("training.steps_per_unit", self.training.steps_per_unit)?;
+        if !(self.training.decay >= 0.0 && self.training.decay.is_finite()) {
+            return Err(SpecError::new("training.decay", self.training.decay, "a number not below 0").into());
+        }
+        positive("times.t0", self.times.t0)?;
+        positive("times.t1", self.times.t1)?;
+        positive("times.t2", self.times.t2)?;
+        if self.times.t2 < self.times.t1 {
+            return Err(SpecError::new("times.t2", self.times.t2, format!("at least t1 = {}", self.times.t1)).into());
+        }
+        positive("ladder_d0.d_exponent", self.ladder_d0.d_exponent)?;
+        positive("ladder_d.steps_to_t0", f64::from(self.ladder_d.steps_to_t0))?;
+        positive("measure.records_per_octave", f64::from(self.measure.records_per_octave))?;
+        ladder("ladder_d0.d0", &self.ladder_d0.d0)?;
+        ladder("ladder_m.m", &self.ladder_m.m)?;
+        ladder("ladder_d.d", &self.ladder_d.d)?;
+        ladder("ladder_linear.d", &self.ladder_linear.d)?;
+        ladder("ladder_law.d0", &self.ladder_law.d0)?;
+        ladder("controls.d0", &self.controls.d0)?;
+        ladder("controls.m", &self.controls.m)?;
+        if self.ladder_linear.batch.len() != self.ladder_linear.d.len() {
+            return Err(SpecError::new(
+                "ladder_linear.batch",
+                format!("{:?}", self.ladder_linear.batch),
+                format!("one batch size for each of the {} values of d", self.ladder_linear.d.len()),
+            )
+            .into());
+        }
+        for (field, replicates) in [
+            ("ladder_d0.replicates", self.ladder_d0.replicates),
+            ("ladder_m.replicates", self.ladder_m.replicates),
+            ("ladder_d.replicates", self.ladder_d.replicates),
+            ("ladder_linear.replicates", self.ladder_linear.replicates),
+            ("ladder_law.replicates", self.ladder_law.replicates),
+            ("controls.replicates", self.controls.replicates),
+        ] {
+            if !(2..=10_000).contains(&replicates) {
+                return Err(
+                    SpecError::new(field, replicates, "between 2 and 10000, so that intervals can be made").into()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A ladder has two rungs or more, ascending: an exponent needs them.
+fn ladder<T: PartialOrd + std::fmt::Debug>(field: &str, sizes: &[T]) -> Result<(), SpecError> {
+    if sizes.len() >= 2 && sizes.is_sorted_by(|a, b| a < b) {
+        return Ok(());
+    }
+    Err(SpecError::new(field, format!("{sizes:?}"), "two or more sizes, ascending"))
+}
+
+/// Puts `over` on top of `base`, table by table.
+fn overlay(base: &mut toml::Table, over: &toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => overlay(base, over),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// An error in one line, with the nearest right name for an unknown key, and the line of `text` where the key stands.
+fn describe(text: &str, error: &toml::de::Error) -> String {
+    let message = one_line(error);
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(wrong) = quoted.next().filter(|_| message.starts_with("unknown")) else {
+        return message;
+    };
+    let nearest = quoted.max_by(|a, b| strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong)));
+    let line = text.lines().position(|line| line.contains(wrong)).map(|index| format!("line {}: ", index + 1));
+    let hint = nearest.map(|name| format!("; did you mean `{name}`?"));
+    format!("{}{message}{}", line.unwrap_or_default(), hint.unwrap_or_default())
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Settings, SettingsError> {
+        // A file of its own for every test thread.
+        let path = std::env::temp_dir().join(format!(
+            "fc-settings-{}-{:?}.toml",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        std::fs::write(&path, text).unwrap();
+        let settings = Settings::load(&path, None);
+        std::fs::remove_file(&path).unwrap();
+        settings
+    }
+
+    #[test]
+    fn profiles_parse_and_are_valid() {
+        for name in PROFILES {
+            let settings = Settings::profile(name).unwrap();
+            assert_eq!(settings.profile, name);
+            settings.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn settings_survive_the_round_trip() {
+        let settings = Settings::profile("quick").unwrap();
+        assert_eq!(load(&settings.to_toml()).unwrap(), settings);
+    }
+
+    #[test]
+    fn a_file_changes_what_it_names_and_no_more() {
+        let settings = load("seed = 7\n[training]\nbatch = 99\nlearning_rate = 0.5\n").unwrap();
+        let mut expected = Settings::profile("quick").unwrap();
+        expected.seed = 7;
+        expected.training.batch = 99;
+        expected.training.learning_rate = Rate::Fixed(0.5);
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn a_misspelt_key_names_the_nearest() {
+        let error = load("[training]\nbatchs = 3\n").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("did you mean `batch`?"), "{error}");
+        let error = load("[trainin]\nbatch = 3\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean `training`?"), "{error}");
+        let error = load("[model]\ncore = [{shape = \"unifrom\", low = 0, high = 1}]\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean `uniform`?"), "{error}");
+        let error = load("[model]\ncore = [{shape = \"uniform\", low = 0, hgih = 1}]\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean `high`?"), "{error}");
+    }
+
+    #[test]
+    fn bad_values_name_the_key() {
+        let error = |text: &str| load(text).and_then(|settings| settings.validate()).unwrap_err().to_string();
+        assert!(error("[ladder_d0]\nd0 = [32, 16]").contains("ladder_d0.d0"));
+        assert!(error("[ladder_d0]\nreplicates = 1").contains("ladder_d0.replicates"));
+        assert!(error("[times]\nt1 = -1.0").contains("times.t1"));
+        assert!(error("[training]\nlearning_rate = \"slow\"").contains("auto"));
+        assert!(error("[training]\nbatch = -3").contains("batch") || error("[training]\nbatch = -3").contains("-3"));
+        assert!(error("profile = \"medium\"").contains("quick, full"));
+    }
+}
