@@ -320,11 +320,15 @@ impl<'s> Observer<'s> {
         domain: Domain,
     ) -> Result<(Evaluation, Activations), SimulateError> {
         let (spec, d0) = (self.spec, self.spec.data.d0());
+        let samples = match domain {
+            Domain::Id => spec.eval_samples,
+            Domain::Ood => spec.ood_samples(),
+        };
         let mut losses = LossSums::default();
         let mut active = Activations { counts: [vec![0; spec.m], vec![0; spec.m]], totals: [0; 2] };
         let mut counts = vec![0u32; spec.m];
-        for first_row in (0..spec.eval_samples).step_by(EVAL_CHUNK) {
-            let rows = EVAL_CHUNK.min(spec.eval_samples - first_row);
+        for first_row in (0..samples).step_by(EVAL_CHUNK) {
+            let rows = EVAL_CHUNK.min(samples - first_row);
             let (x, labels) = (&mut self.batch[..rows * d0], &mut self.labels[..rows]);
             spec.data.fill(Draw { seed: spec.seed, purpose: Purpose::Evaluate, domain, step, first_row }, x, labels);
             self.mask.resize(rows, spec.m);

@@ -81,7 +81,7 @@ pub struct RunSpec {
     pub steps: u64,
     /// Steps after which the observables are recorded, ascending, 0 for the start, none above `steps`.
     pub record_steps: Vec<u64>,
-    /// Fresh examples of each domain at each record.
+    /// Fresh examples at each record. The shifted background is put under the first quarter of them ([`RunSpec::ood_samples`]).
     pub eval_samples: usize,
     /// Labels that training sees.
     pub labels: Labels,
@@ -135,6 +135,11 @@ impl RunSpec {
         }
     }
 
+    /// Examples with the shifted background at each record: risk and accuracy need fewer than activation frequencies do.
+    pub fn ood_samples(&self) -> usize {
+        self.eval_samples.div_ceil(4)
+    }
+
     /// `1 − ηλ`, the factor by which a step shrinks the weights.
     pub fn decay_factor(&self) -> f64 {
         1.0 - self.learning_rate * self.weight_decay
@@ -153,10 +158,11 @@ impl RunSpec {
         }
     }
 
-    /// Floating-point operations of the whole run, for planning: `4 N m width` a step, `2 · 2 N m d₀` a record.
+    /// Floating-point operations of the whole run, for planning: `4 N m width` a step, `2 m d₀` an evaluated
+    /// example.
     pub fn flops(&self) -> f64 {
         let step = 4.0 * self.batch as f64 * self.m as f64 * self.width() as f64;
-        let record = 4.0 * self.eval_samples as f64 * self.m as f64 * self.data.d0() as f64;
+        let record = 2.0 * (self.eval_samples + self.ood_samples()) as f64 * self.m as f64 * self.data.d0() as f64;
         step * self.steps as f64 + record * self.record_steps.len() as f64
     }
 

@@ -43,7 +43,7 @@ pub struct Record {
     pub neurons: NeuronRecord,
     /// On fresh examples in distribution.
     pub id: Evaluation,
-    /// On the same labels and core features with the shifted background.
+    /// On labels and core features of the first quarter of them, with the shifted background.
     pub ood: Evaluation,
     /// Fraction of the batch of this step whose hinge was active, `y h < 1`; at the start, of the first batch.
     pub active_fraction: f64,

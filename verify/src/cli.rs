@@ -91,6 +91,17 @@ pub enum CliError {
         /// Free, GiB.
         available: f64,
     },
+    /// Too long for anyone.
+    #[error(
+        "these sizes would take about {days:.0} days (the largest run takes {steps} steps): take smaller sizes or a larger \
+         learning_rate"
+    )]
+    Time {
+        /// Estimate, days.
+        days: f64,
+        /// Steps of the longest run.
+        steps: u64,
+    },
     /// The instruction set asked for is not there.
     #[error(transparent)]
     Isa(#[from] feature_contamination_kernels::IsaError),
@@ -178,6 +189,7 @@ fn verify(
         spec.validate()?;
     }
     check_memory(plan.specs(), threads)?;
+    check_time(plan.specs(), threads)?;
 
     let progress = Progress::new(plan.specs());
     let results = run_all(plan.specs(), executor, threads, &|spec| progress.done(spec))?;
@@ -292,6 +304,15 @@ fn check_memory(specs: &[RunSpec], threads: usize) -> Result<(), CliError> {
         Some(available) if needed > available / GIB => Err(CliError::Memory { needed, available: available / GIB }),
         _ => Ok(()),
     }
+}
+
+/// Refuses what would not end within a month, a run's steps and a slow core's 10 GFLOP/s taken together.
+fn check_time(specs: &[RunSpec], threads: usize) -> Result<(), CliError> {
+    const STEP_SECONDS: f64 = 1e-6;
+    let seconds: f64 = specs.iter().map(|spec| spec.flops() / 1e10 + spec.steps as f64 * STEP_SECONDS).sum();
+    let days = seconds / threads as f64 / 86_400.0;
+    let steps = specs.iter().map(|spec| spec.steps).max().unwrap_or(0);
+    if days > 30.0 { Err(CliError::Time { days, steps }) } else { Ok(()) }
 }
 
 /// Memory that the system says is free, in bytes, where it says so.

@@ -9,14 +9,12 @@ use crate::plan::run_id;
 
 /// A run that could not be carried out, named.
 #[derive(Debug, thiserror::Error)]
-#[error("run {id} (d0 = {}, d = {}, m = {}, seed {}): {source}", spec.data.d0(), spec.d, spec.m, spec.seed)]
+#[error("run {} (d0 = {}, d = {}, m = {}, seed {}): {source}", run_id(spec), spec.data.d0(), spec.d, spec.m, spec.seed)]
 pub struct RunError {
-    /// Its name.
-    pub id: String,
     /// Its parameters.
     pub spec: Box<RunSpec>,
     /// What happened.
-    pub source: SimulateError,
+    pub source: Box<SimulateError>,
 }
 
 /// Carries out `specs` on `threads` threads; `done` is told of every run that ends. Results are in the order of
@@ -57,7 +55,7 @@ pub fn run_all(
     for (result, spec) in results.into_iter().zip(specs) {
         match result {
             Some(Ok(trajectory)) => trajectories.push(Arc::new(trajectory)),
-            Some(Err(source)) => return Err(RunError { id: run_id(spec), spec: Box::new(spec.clone()), source }),
+            Some(Err(source)) => return Err(RunError { spec: Box::new(spec.clone()), source: Box::new(source) }),
             // Not begun, because another run failed: that one's error is returned.
             None => {}
         }

@@ -12,7 +12,7 @@ use crate::stats::fit;
 /// the neuron's sign; risks are mean hinge losses; `time` is ηt.
 pub const COLUMNS: &str = "run,seed,d0,d,m,step,time,core_median,core_q10,core_q90,background_median,background_q10,\
      background_q90,p_own_median,p_own_q10,p_own_q90,p_oth_median,p_oth_q10,p_oth_q90,id_risk,id_accuracy,id_margin,\
-     ood_risk,ood_accuracy,ood_margin,eval_samples,active_fraction,max_abs_core,max_abs_background";
+     ood_risk,ood_accuracy,ood_margin,id_samples,ood_samples,active_fraction,max_abs_core,max_abs_background";
 
 /// The table of `runs`.
 pub fn csv(runs: &[Arc<Trajectory>]) -> Vec<u8> {
@@ -35,8 +35,12 @@ pub fn csv(runs: &[Arc<Trajectory>]) -> Vec<u8> {
             }
             let _ = writeln!(
                 text,
-                ",{},{},{},{}",
-                record.id.samples, record.active_fraction, record.max_abs_core, record.max_abs_background
+                ",{},{},{},{},{}",
+                record.id.samples,
+                record.ood.samples,
+                record.active_fraction,
+                record.max_abs_core,
+                record.max_abs_background
             );
         }
     }

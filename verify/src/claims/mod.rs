@@ -22,6 +22,43 @@ use crate::settings::Settings;
 use crate::stats::StatsError;
 
 /// A statement that runs can refute.
+///
+/// ```
+/// use feature_contamination::{RunSpec, Trajectory};
+/// use feature_contamination_verify::claims::check::Rule;
+/// use feature_contamination_verify::claims::draw::median;
+/// use feature_contamination_verify::claims::measure::{check_rungs, means};
+/// use feature_contamination_verify::claims::{Claim, Judgement};
+/// use feature_contamination_verify::ladders;
+/// use feature_contamination_verify::plan::{Ladder, Measured};
+/// use feature_contamination_verify::settings::Settings;
+/// use feature_contamination_verify::stats::StatsError;
+///
+/// struct MyClaim;
+///
+/// impl Claim for MyClaim {
+///     fn id(&self) -> &'static str { "my-claim" }
+///     fn title(&self) -> &'static str { "Core outgrows background" }
+///     fn source(&self) -> &'static str { "Derived: by hand" }
+///     fn statement(&self) -> &'static str { "At T₁ the median neuron's core sum exceeds its background sum." }
+///
+///     fn plan(&self, settings: &Settings) -> Vec<Ladder<RunSpec>> {
+///         ladders::features(settings)                       // runs that other claims need too are shared
+///     }
+///
+///     fn judge(&self, settings: &Settings, ladders: &[Measured]) -> Result<Judgement, StatsError> {
+///         let ratio = |run: &Trajectory| {
+///             run.at(ladders::t1(settings, &run.spec)).map_or(f64::NAN, |record| {
+///                 median(&run.aligned_core(record)) / median(&record.neurons.background)
+///             })
+///         };
+///         let ratios = means(&ladders[0], ratio)?;          // Student's interval over seeds, every size
+///         let rule = Rule::within(1.0, f64::INFINITY, "more core than background is a ratio above 1");
+///         let check = check_rungs("core / background at T₁", self.source(), &ladders[0], &ratios, None, rule);
+///         Ok(Judgement { checks: vec![check], ..Judgement::default() })
+///     }
+/// }
+/// ```
 pub trait Claim: Sync {
     /// Short name, as `--claim` takes it: lower-case letters, digits and hyphens.
     fn id(&self) -> &'static str;

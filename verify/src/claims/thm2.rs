@@ -144,6 +144,8 @@ fn at_t1<'a>(settings: &Settings, run: &'a Trajectory) -> Option<&'a Record> {
 
 fn growth_figure(settings: &Settings, features: &Measured) -> Figure {
     let time = "time t / (m/(ηd₀))";
+    // The earliest records would be drawn on top of each other.
+    let late = |points: Vec<Point>| -> Vec<Point> { points.into_iter().filter(|p| p.x >= 1.0).collect() };
     let mut core = vec![];
     let mut background = vec![];
     for (color, rung) in features.rungs.iter().enumerate() {
@@ -152,13 +154,8 @@ fn growth_figure(settings: &Settings, features: &Measured) -> Figure {
         let x = |step: u64| step as f64 / unit;
         let name = format!("d₀ = {}", rung.size);
         let signed = |record: &Record| median(&run.aligned_core(record));
-        core.push(series(&name, Mark::Points, color, thin(&over_time(run, x, signed))));
-        background.push(series(
-            &name,
-            Mark::Points,
-            color,
-            thin(&over_time(run, x, |r| median(&r.neurons.background))),
-        ));
+        core.push(series(&name, Mark::Points, color, late(over_time(run, x, signed))));
+        background.push(series(&name, Mark::Points, color, late(over_time(run, x, |r| median(&r.neurons.background)))));
         // Before the hinge gates: the prediction is drawn as far as it speaks.
         let predicted = mean_field(run);
         let ungated = |points: Vec<Point>| -> Vec<Point> { points.into_iter().filter(|p| p.x <= 14.0).collect() };
@@ -185,11 +182,6 @@ fn growth_figure(settings: &Settings, features: &Measured) -> Figure {
             panel("background", linear(time), linear("Σ_bg μ⟨w,m⟩ (median neuron)"), background),
         ],
     )
-}
-
-/// Every point where there are few, else about 16 of them.
-fn thin(points: &[Point]) -> Vec<Point> {
-    points.iter().step_by(points.len().div_ceil(16).max(1)).copied().collect()
 }
 
 fn vertical(name: &str, x: f64, low: f64, high: f64) -> crate::report::model::Series {

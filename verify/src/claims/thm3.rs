@@ -115,7 +115,7 @@ fn worst_risk(
             data.core.count as f64 * record.max_abs_core + data.background.count as f64 * record.max_abs_background;
         let Evaluation { samples, risk, risk_variance, .. } = record.id;
         let interval = interval::empirical_bernstein(samples, risk, risk_variance, 1.0 + largest, confidence)?;
-        if !(risk <= worst.value) {
+        if worst.value.is_nan() || risk > worst.value {
             worst = Estimate { value: risk, interval, confidence: CONFIDENCE };
         }
     }
