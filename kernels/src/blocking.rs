@@ -4,9 +4,9 @@ use crate::Isa;
 
 /// Block sizes of the packed kernels.
 ///
-/// Results depend on them only by rounding. An executor has a table for its instruction set; a test gives tiny ones so that small
-/// matrices cross every block edge. Sizes need not be multiples of anything: a kernel rounds them up to its tile, and 0 counts
-/// as 1.
+/// Results depend on them only by rounding. An executor has a table for its instruction set; a test gives tiny ones so
+/// that small matrices cross every block edge. Sizes need not be multiples of anything: a kernel rounds them up to its
+/// tile, and 0 counts as 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocking {
     /// GEMM: rows of A packed at a time.
@@ -19,26 +19,33 @@ pub struct Blocking {
     pub forward_v_bytes: usize,
     /// Backward: samples per subset-sum table, 1 to 6; 0 lets the number of neurons decide.
     pub backward_group: usize,
+    /// Backward: bytes of sums (neurons × features) that a pass over the samples uses.
+    pub backward_sums_bytes: usize,
 }
 
 impl Blocking {
     /// The table for `isa`.
     #[must_use]
     pub fn for_isa(isa: Isa) -> Self {
-        // Micro-panels of A and B live in L1 (32 KiB on Zen 4): kc (MR + NR) 4 bytes = 44 KiB for 12 x 32 and 22 KiB for 6 x 16,
-        // of which B's stays while A's streams through. The packed block of A takes half of L2 (1 MiB): mc kc 4 bytes = 480
-        // KiB. The packed block of B takes a share of L3: nc kc 4 bytes = 4 MiB.
-        let (gemm_mc, gemm_nc) = match isa {
-            Isa::Avx512 => (480, 4096),
-            Isa::Avx2 | Isa::Portable => (480, 4096),
-        };
-        Self {
-            gemm_mc,
-            gemm_kc: 256,
-            gemm_nc,
-            // Half of L2, so that the panel of x and h stay there too.
-            forward_v_bytes: 512 << 10,
-            backward_group: 0,
+        match isa {
+            // One table so far. On Zen 4 (32 KiB of L1, 1 MiB of L2 a core), mc from 240 to 960 and kc from 128 to 512
+            // differ by 5 % at 512 x 512 x 512 and 1000 x 256 x 256, on AVX2 and AVX-512; these are the best or near it.
+            Isa::Portable | Isa::Avx2 | Isa::Avx512 => Self::ZEN_4,
         }
     }
+
+    const ZEN_4: Self = Self {
+        // With kc below, the packed block of A takes 480 KiB, half of L2. A multiple of 6 and of 12 rows.
+        gemm_mc: 240,
+        // C is read and written once per kc: long ones spare its traffic. Micro-panels then take kc (MR + NR) 4 bytes,
+        // 44 KiB for 6 x 16 and 88 KiB for 12 x 32; what L1 does not keep streams from L2, at most 14 loads for 24 FMAs.
+        gemm_kc: 512,
+        // With kc above, the packed block of B takes 4 MiB of L3.
+        gemm_nc: 2048,
+        // Half of L2, so that the panel of x and h stay there too.
+        forward_v_bytes: 512 << 10,
+        backward_group: 0,
+        // Half of L2, so that a block of samples and its mask stay there too.
+        backward_sums_bytes: 512 << 10,
+    };
 }

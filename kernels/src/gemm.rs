@@ -1,7 +1,8 @@
 //! C ← α A B + β C: packed, cache-blocked, for any strides.
 //!
-//! The loops are those of Goto and van de Geijn (2008), numbered as BLIS numbers them. A packed block of B (`kc` × `nc`) stays in
-//! L3, a packed block of A (`mc` × `kc`) in L2, a panel of B (`kc` × NR) in L1, and a tile of C (MR × NR) in registers.
+//! The loops are those of Goto and van de Geijn (2008), numbered as BLIS numbers them. A packed block of B (`kc` ×
+//! `nc`) stays in L3, a packed block of A (`mc` × `kc`) and a panel of B (`kc` × NR) in L2 and L1, and a tile of C
+//! (MR × NR) in registers.
 
 use crate::arch::portable::Portable;
 use crate::arch::{Algorithm, GemmKernel, Tile};
@@ -13,8 +14,8 @@ use crate::{Blocking, MatMut, MatRef, ShapeError, Workspace};
 impl Executor {
     /// C ← α A B + β C.
     ///
-    /// `a`: \[m × k\], `b`: \[k × n\], `c`: \[m × n\], of any strides. With β = 0, C is written and never read; with α = 0 or k = 0, A
-    /// and B are not read. Sizes of 0 are allowed.
+    /// `a`: \[m × k\], `b`: \[k × n\], `c`: \[m × n\], of any strides. With β = 0, C is written and never read; with α
+    /// = 0 or k = 0, A and B are not read. Sizes of 0 are allowed.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] if the shapes do not fit; C is then untouched.
@@ -87,9 +88,9 @@ impl Gemm<'_> {
         let stride = |steps: usize, stride: usize| if steps > 1 { stride as isize } else { 1 };
         let (a, b) = (self.a, self.b);
         let (c_row_stride, c_col_stride) = (stride(m, self.c.row_stride()), stride(n, self.c.col_stride()));
-        // SAFETY: the views' constructors have checked that every entry at these strides lies in its slice and, for C, that no
-        // two entries share a place; `Executor::gemm` has checked that the shapes fit. Strides that are used are less than a
-        // slice's length, so they fit an `isize`.
+        // SAFETY: the views' constructors have checked that every entry at these strides lies in its slice and, for C,
+        // that no two entries share a place; `Executor::gemm` has checked that the shapes fit. Strides that are used
+        // are less than a slice's length, so they fit an `isize`.
         unsafe {
             matrixmultiply::sgemm(
                 m,
@@ -141,12 +142,12 @@ impl<A: GemmKernel> Algorithm<A> for Gemm<'_> {
                 let kb = kc.min(k - pc);
                 let beta = if pc == 0 { beta } else { 1.0 };
                 let b_pack = &mut b_pack[..nb.div_ceil(A::NR) * A::NR * kb];
-                pack_panels(b, (jc, nb), (pc, kb), A::NR, b_pack);
+                pack_panels(arch, b, (jc, nb), (pc, kb), A::NR, b_pack);
                 // LOOP 3: blocks of mc rows of A and C.
                 for ic in (0..m).step_by(mc) {
                     let mb = mc.min(m - ic);
                     let a_pack = &mut a_pack[..mb.div_ceil(A::MR) * A::MR * kb];
-                    pack_panels(a, (ic, mb), (pc, kb), A::MR, a_pack);
+                    pack_panels(arch, a, (ic, mb), (pc, kb), A::MR, a_pack);
                     // LOOP 2: panels of NR columns.
                     for (jr, b_panel) in b_pack.chunks_exact(A::NR * kb).enumerate() {
                         let (j, cols) = (jc + jr * A::NR, A::NR.min(nb - jr * A::NR));

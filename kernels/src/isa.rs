@@ -107,8 +107,8 @@ fn has_avx512() -> bool {
 
 /// Runs the kernels with one instruction set, which it proves the host to have, and one table of block sizes.
 ///
-/// Made once and copied about; no kernel detects anything by itself. One call runs on the thread it is made on. The same
-/// arguments, instruction set and block sizes give the same bits.
+/// Made once and copied about; no kernel detects anything by itself. One call runs on the thread it is made on. The
+/// same arguments, instruction set and block sizes give the same bits.
 #[derive(Debug, Clone, Copy)]
 pub struct Executor {
     token: Token,
@@ -119,7 +119,8 @@ impl Executor {
     /// The best instruction set of this host, or the one that the environment variable `FC_ISA` names.
     ///
     /// # Errors
-    /// [`IsaError::Forced`] if `FC_ISA` is set to something that is no instruction set's name or that this host does not run.
+    /// [`IsaError::Forced`] if `FC_ISA` is set to something that is no instruction set's name or that this host does
+    /// not run.
     pub fn detect() -> Result<Self, IsaError> {
         Self::choose(std::env::var_os(FORCE).map(|value| value.to_string_lossy().into_owned()).as_deref())
     }

@@ -89,8 +89,8 @@ impl Mask {
 
     /// out\[k\] = #{ i : selected i, b\[i, k\] = 1 }.
     ///
-    /// `labels` has one word per block of 64 samples, bit r of word b set if sample 64 b + r is selected; bits past the last
-    /// sample do not matter. `out` has one entry per neuron and is overwritten.
+    /// `labels` has one word per block of 64 samples, bit r of word b set if sample 64 b + r is selected; bits past the
+    /// last sample do not matter. `out` has one entry per neuron and is overwritten.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] if `labels` or `out` has the wrong length.

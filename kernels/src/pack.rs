@@ -1,12 +1,15 @@
 //! Copies of matrix blocks in the order in which a register tile reads them.
 
 use crate::MatRef;
+use crate::arch::PackKernel;
 
-/// Packs rows `row..row + rows` and columns `col..col + cols` of `a` as panels of `width` rows: out\[panel\]\[col\]\[width\].
+/// Packs rows `row..row + rows` and columns `col..col + cols` of `a` as panels of `width` rows:
+/// out\[panel\]\[col\]\[width\].
 ///
 /// Rows that the last panel lacks are packed as 0. `out` holds ⌈rows / width⌉ · cols · width elements.
 #[inline(always)]
-pub(crate) fn pack_panels(
+pub(crate) fn pack_panels<A: PackKernel>(
+    arch: A,
     a: MatRef<'_, f32>,
     (row, rows): (usize, usize),
     (col, cols): (usize, usize),
@@ -23,26 +26,68 @@ pub(crate) fn pack_panels(
         let first = row + panel * width;
         let height = width.min(row + rows - first);
         let data = &a.data()[first * row_stride + col * col_stride..];
-        if row_stride == 1 && height == width {
+        if row_stride == 1 {
             for (j, out) in out.chunks_exact_mut(width).enumerate() {
-                out.copy_from_slice(&data[j * col_stride..][..width]);
+                let column = &data[j * col_stride..];
+                if height == width {
+                    out.copy_from_slice(&column[..width]);
+                } else {
+                    out[..height].copy_from_slice(&column[..height]);
+                    out[height..].fill(0.0);
+                }
             }
-            continue;
+        } else if col_stride == 1 {
+            pack_rows(arch, data, row_stride, (height, cols), width, out);
+        } else {
+            if height < width {
+                out.fill(0.0);
+            }
+            for i in 0..height {
+                for (j, out) in out[i..].iter_mut().step_by(width).enumerate() {
+                    *out = data[i * row_stride + j * col_stride];
+                }
+            }
         }
-        if height < width {
-            out.fill(0.0);
-        }
-        for i in 0..height {
-            let row = &data[i * row_stride..];
-            if col_stride == 1 {
-                for (out, &value) in out[i..].iter_mut().step_by(width).zip(&row[..cols]) {
+    }
+}
+
+/// One panel of `height` contiguous rows, filled up with 0 to `width`: by 8 rows, then by 6 or 4 or 1.
+#[inline(always)]
+fn pack_rows<A: PackKernel>(
+    arch: A,
+    a: &[f32],
+    row_stride: usize,
+    (height, cols): (usize, usize),
+    width: usize,
+    out: &mut [f32],
+) {
+    let mut i = 0;
+    while i < height {
+        let (a, out) = (&a[i * row_stride..], &mut out[i..]);
+        i += match height - i {
+            8.. => {
+                arch.transpose::<8>(a, row_stride, cols, out, width);
+                8
+            }
+            6.. => {
+                arch.transpose::<6>(a, row_stride, cols, out, width);
+                6
+            }
+            4.. => {
+                arch.transpose::<4>(a, row_stride, cols, out, width);
+                4
+            }
+            _ => {
+                for (out, &value) in out.iter_mut().step_by(width).zip(&a[..cols]) {
                     *out = value;
                 }
-            } else {
-                for (j, out) in out[i..].iter_mut().step_by(width).enumerate() {
-                    *out = row[j * col_stride];
-                }
+                1
             }
+        };
+    }
+    if height < width {
+        for out in out.chunks_exact_mut(width) {
+            out[height..].fill(0.0);
         }
     }
 }
@@ -50,35 +95,52 @@ pub(crate) fn pack_panels(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Executor;
+    use crate::arch::Algorithm;
+    use crate::isa::Token;
 
-    #[test]
-    fn panels_hold_what_the_definition_says() {
-        let data: Vec<f32> = (0..40 * 17).map(|i| i as f32).collect();
-        let mut cases = 0;
-        for (row_stride, col_stride) in [(17, 1), (1, 17), (3, 19), (0, 1), (1, 0)] {
-            for rows in 1..9 {
-                for cols in [0, 1, 2, 5, 16] {
-                    for width in [1, 2, 3, 4] {
-                        let (row, col) = (2, 1);
-                        let a = MatRef::from_slice_with_strides(&data, row + rows, col + cols, row_stride, col_stride)
-                            .unwrap();
-                        let panels = rows.div_ceil(width);
-                        let mut out = vec![f32::NAN; panels * cols * width];
-                        pack_panels(a, (row, rows), (col, cols), width, &mut out);
-                        for panel in 0..panels {
-                            for j in 0..cols {
-                                for i in 0..width {
-                                    let r = panel * width + i;
-                                    let expected = if r < rows { a.get(row + r, col + j).unwrap() } else { 0.0 };
-                                    assert_eq!(out[(panel * cols + j) * width + i], expected);
-                                    cases += 1;
-                                }
+    /// Packs in every way and compares with the definition.
+    struct Check<'a>(&'a mut usize);
+
+    impl<A: PackKernel> Algorithm<A> for Check<'_> {
+        fn run(self, arch: A) {
+            let data: Vec<f32> = (0..2000).map(|i| i as f32).collect();
+            for (row_stride, col_stride) in [(40, 1), (1, 40), (45, 2), (0, 1), (1, 0)] {
+                for rows in 1..=20_usize {
+                    for cols in [0, 1, 2, 4, 5, 8, 9, 15, 16] {
+                        for width in [1, 2, 3, 4, 6, 8, 12, 16, 48] {
+                            let ((row, col), panels) = ((2, 1), rows.div_ceil(width));
+                            let a =
+                                MatRef::from_slice_with_strides(&data, row + rows, col + cols, row_stride, col_stride)
+                                    .unwrap();
+                            let mut out = vec![f32::NAN; panels * cols * width];
+                            pack_panels(arch, a, (row, rows), (col, cols), width, &mut out);
+                            for (place, &out) in out.iter().enumerate() {
+                                let (panel, j, i) = (place / (cols * width), place / width % cols, place % width);
+                                let entry = a.get(row + panel * width + i, col + j);
+                                let expected = if panel * width + i < rows { entry.unwrap() } else { 0.0 };
+                                assert_eq!(out, expected, "rows {rows} cols {cols} width {width}");
+                                *self.0 += 1;
                             }
                         }
                     }
                 }
             }
         }
-        assert!(cases > 1000);
+    }
+
+    #[test]
+    fn panels_hold_what_the_definition_says() {
+        for executor in Executor::available() {
+            let mut cases = 0;
+            match executor.token() {
+                Token::Portable(token) => token.run(Check(&mut cases)),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx2(token) => token.run(Check(&mut cases)),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx512(token) => token.run(Check(&mut cases)),
+            }
+            assert!(cases > 100_000, "{}: {cases} entries", executor.isa());
+        }
     }
 }

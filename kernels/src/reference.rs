@@ -4,8 +4,8 @@
 
 use crate::{Activation, MatRef};
 
-/// C ← α A B + β C in `f64`, C given and returned row-major \[m × n\]; with β = 0 the values of `c` play no role, with α = 0
-/// those of A and B play none.
+/// C ← α A B + β C in `f64`, C given and returned row-major \[m × n\]; with β = 0 the values of `c` play no role, with
+/// α = 0 those of A and B play none.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -68,8 +68,8 @@ pub fn forward(act: Activation, x: MatRef<'_, f32>, v: MatRef<'_, f32>, a: &[f32
     out
 }
 
-/// G_k = Σ_i s_i b_ik x_i in `f64`, row-major \[m × d0\]; `active` is b, row-major \[N × m\]. A sample with s_i b_ik = 0 is not
-/// read: 0 · ∞ does not occur.
+/// G_k = Σ_i s_i b_ik x_i in `f64`, row-major \[m × d0\]; `active` is b, row-major \[N × m\]. A sample with s_i b_ik =
+/// 0 is not read: 0 · ∞ does not occur.
 ///
 /// # Panics
 /// If the shapes do not fit.

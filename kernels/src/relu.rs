@@ -1,16 +1,18 @@
 //! The two passes of a two-layer ReLU network that are not dense products.
 //!
 //! # Forward
-//! h_i = Σ_k a_k act(⟨v_k, x_i⟩). Only h and one bit per (sample, neuron) are needed afterwards, so activation, the sum over
-//! neurons and the bits are made of the pre-activations while they are in registers; the N × m matrix of them is never stored.
+//! h_i = Σ_k a_k act(⟨v_k, x_i⟩). Only h and one bit per (sample, neuron) are needed afterwards, so activation, the sum
+//! over neurons and the bits are made of the pre-activations while they are in registers; the N × m matrix of them is
+//! never stored.
 //!
 //! # Backward
-//! G_k = Σ_i s_i b_ik x_i with s_i ∈ {−1, 0, 1} and b_ik ∈ {0, 1} is no product but a sum of selected rows. Samples with s_i = 0 are
-//! dropped first. Of the others, G at a time, all 2^G subset sums of the signed rows are tabulated, each by one addition to a smaller
-//! one; then one look-up and one addition per neuron account for G samples. This is the method of the four Russians (Arlazarov, Dinic,
-//! Kronrod and Faradzev 1970). For m neurons and a block of 16 features it takes N m / G + 2^G N / G vector additions in place of N m.
+//! G_k = Σ_i s_i b_ik x_i with s_i ∈ {−1, 0, 1} and b_ik ∈ {0, 1} is no product but a sum of selected rows. Samples
+//! with s_i = 0 are dropped first. Of the others, G at a time, all 2^G subset sums of the signed rows are tabulated,
+//! each by one addition to a smaller one; then one look-up and one addition per neuron account for G samples. This is
+//! the method of the four Russians (Arlazarov, Dinic, Kronrod and Faradzev 1970). For m neurons and a block of 16
+//! features it takes N m / G + 2^G N / G vector additions in place of N m.
 
-use crate::arch::{Algorithm, ReluKernel};
+use crate::arch::{Algorithm, BitTile, ReluKernel, Row};
 use crate::error::Operand;
 use crate::isa::{Executor, Token};
 use crate::mask::BLOCK;
@@ -30,9 +32,9 @@ pub enum Activation {
 impl Executor {
     /// h_i = Σ_k a_k act(⟨v_k, x_i⟩), and bit (i, k) of `mask` = \[⟨v_k, x_i⟩ ≥ 0\] (1 for the identity).
     ///
-    /// `x`: \[N × d0\] samples, `v`: \[m × d0\] neurons, of any strides (row-major is fast), `a`: \[m\], `h`: \[N\], overwritten. `mask`
-    /// takes the shape \[N × m\]. A pre-activation that is NaN is inactive and makes h_i NaN. Sizes of 0 are allowed: without neurons
-    /// h = 0, without features every pre-activation is 0.
+    /// `x`: \[N × d0\] samples, `v`: \[m × d0\] neurons, of any strides (row-major is fast), `a`: \[m\], `h`: \[N\],
+    /// overwritten. `mask` takes the shape \[N × m\]. A pre-activation that is NaN is inactive and makes h_i NaN. Sizes
+    /// of 0 are allowed: without neurons h = 0, without features every pre-activation is 0.
     ///
     /// # Errors
     /// [`ShapeError::Mismatch`] if the shapes do not fit; nothing is then written.
@@ -73,11 +75,13 @@ impl Executor {
 
     /// G_k = Σ_i s_i b_ik x_i.
     ///
-    /// `x`: \[N × d0\] samples, of any strides (row-major is fast), `s`: \[N\], each −1, 0 or 1, `mask`: b, \[N × m\], `g`: \[m × d0\], of any
-    /// strides, overwritten. A sample with s_i b_ik = 0 adds nothing to G_k, be it finite or not. Sizes of 0 are allowed.
+    /// `x`: \[N × d0\] samples, of any strides (row-major is fast), `s`: \[N\], each −1, 0 or 1, `mask`: b, \[N × m\],
+    /// `g`: \[m × d0\], of any strides, overwritten. A sample with s_i b_ik = 0 adds nothing to G_k, be it finite or
+    /// not. Sizes of 0 are allowed.
     ///
     /// # Errors
-    /// [`ShapeError::Mismatch`] if the shapes do not fit, [`ShapeError::Sign`] if some s_i is none of −1, 0, 1; nothing is then written.
+    /// [`ShapeError::Mismatch`] if the shapes do not fit, [`ShapeError::Sign`] if some s_i is none of −1, 0, 1; nothing
+    /// is then written.
     pub fn backward(
         &self,
         x: MatRef<'_, f32>,
@@ -155,35 +159,32 @@ impl Forward<'_> {
         let v_pack = ws.b.take(neurons * d0);
         let x_panel = ws.a.take(A::SAMPLES * d0);
         let sums = ws.tile.take(A::SAMPLES);
-        let mut bits = [0_u64; 16];
-        const { assert!(A::NEURONS <= 16 && A::SAMPLES <= BLOCK) };
+        const { assert!(A::SAMPLES <= BLOCK) };
 
         // Blocks of neurons, as many as L2 holds.
         for k0 in (0..m).step_by(neurons) {
             let block = neurons.min(m - k0);
             let v_pack = &mut v_pack[..block.div_ceil(A::NEURONS) * A::NEURONS * d0];
-            pack_panels(v, (k0, block), (0, d0), A::NEURONS, v_pack);
+            pack_panels(arch, v, (k0, block), (0, d0), A::NEURONS, v_pack);
             // Panels of samples, kept in L1.
             for i0 in (0..n).step_by(A::SAMPLES) {
                 let samples = A::SAMPLES.min(n - i0);
                 let valid = u64::MAX >> (BLOCK - samples);
                 let (row, shift) = (i0 / BLOCK, i0 % BLOCK);
-                pack_panels(x, (i0, samples), (0, d0), A::SAMPLES, x_panel);
+                pack_panels(arch, x, (i0, samples), (0, d0), A::SAMPLES, x_panel);
                 sums.fill(0.0);
                 // Tiles of neurons, streamed from L2.
                 for k in (k0..k0 + block).step_by(A::NEURONS) {
                     let tile = A::NEURONS.min(k0 + block - k);
-                    let bits = &mut bits[..tile];
                     let v_panel = &v_pack[(k - k0) * d0..][..A::NEURONS * d0];
+                    let (words, next_words) = words.split_at_mut((row + 1) * m);
+                    let bits = BitTile {
+                        words: &mut words[row * m + k..][..tile],
+                        next_words: if shift + samples > BLOCK { &mut next_words[k..][..tile] } else { &mut [] },
+                        shift: shift as u32,
+                        valid,
+                    };
                     arch.forward_tile::<RELU>(d0, x_panel, v_panel, &a[k..k + tile], sums, bits);
-                    for (word, &bits) in words[row * m + k..].iter_mut().zip(&*bits) {
-                        *word |= (bits & valid) << shift;
-                    }
-                    if shift + samples > BLOCK {
-                        for (word, &bits) in words[(row + 1) * m + k..].iter_mut().zip(&*bits) {
-                            *word |= (bits & valid) >> (BLOCK - shift);
-                        }
-                    }
                 }
                 for (h, sum) in h[i0..i0 + samples].iter_mut().zip(&*sums) {
                     *h += sum;
@@ -221,49 +222,73 @@ impl<A: ReluKernel> Algorithm<A> for Backward<'_> {
     }
 }
 
-/// Samples per table for `neurons` neurons: the G that minimises the cost of 64 samples, ⌈64 / G⌉ (2 · 2^G + m).
+/// Samples per table for `neurons` neurons: the G that minimises the time of 64 samples and 16 features, ⌈64 / G⌉ (2 ·
+/// 2^G + 1.25 m) cycles. Storing a table's entry of 64 bytes takes 2, a look-up 1.25 (Zen 4, measured, AVX-512 and AVX2
+/// alike).
 ///
-/// A table entry is stored, which takes about twice the time of a look-up. Tables of G = 5 (26 KiB) are the largest that L1 holds.
+/// The tables of G ≤ 5 (26 KiB) fit L1. Those of 6 (44 KiB) do not, and repay it from about 512 neurons on.
 fn group_size(neurons: usize) -> usize {
-    (1..=5).min_by_key(|&g| BLOCK.div_ceil(g) * (2 * (1 << g) + neurons)).unwrap_or(5)
+    let largest = if neurons < 512 { 5 } else { 6 };
+    let quarter_cycles = |&g: &usize| BLOCK.div_ceil(g) * (8 * (1 << g) + 5 * neurons);
+    (1..=largest).min_by_key(quarter_cycles).unwrap_or(largest)
 }
 
 impl Backward<'_> {
     #[inline(always)]
     fn run_with<A: ReluKernel, const G: usize>(self, arch: A) {
-        let Self { x, s, mask, mut g, ws, .. } = self;
+        let Self { x, s, mask, mut g, blocking, ws } = self;
         let (d0, m) = (x.cols(), mask.neurons());
         let (row_stride, col_stride) = (g.row_stride(), g.col_stride());
         let g = g.data_mut();
 
-        ws.active.clear();
-        ws.active.extend((0..s.len()).filter(|&i| s[i] != 0));
-        let active = &ws.active[..];
-        let words = if active.len() == s.len() {
+        ws.rows.clear();
+        let signs = s.iter().enumerate().filter(|&(_, &s)| s != 0);
+        ws.rows.extend(signs.map(|(i, &s)| Row { start: i * x.row_stride(), sign: f32::from(s) }));
+        let words = if ws.rows.len() == s.len() {
             mask.words()
         } else {
             compact(arch, mask, s, &mut ws.words);
             &ws.words
         };
         let tables = ws.a.take((BLOCK.div_ceil(G) << G) * LINE);
-        let sums = ws.b.take(m * LINE);
-        let rows = ws.tile.take(BLOCK * LINE);
+        let gathered = ws.tile.take(BLOCK * LINE);
+        let feature_blocks = blocking.backward_sums_bytes / (m * LINE * size_of::<f32>());
+        let features = LINE * feature_blocks.clamp(1, d0.div_ceil(LINE));
+        let sums = ws.b.take(m * features);
 
-        // Blocks of 16 features, whose sums over all neurons stay in L2.
-        for j0 in (0..d0).step_by(LINE) {
-            let features = LINE.min(d0 - j0);
+        // Blocks of features, as many as keep their sums over all neurons in L2.
+        for j0 in (0..d0).step_by(features) {
+            let features = features.min(d0 - j0);
+            let sums = &mut sums[..m * features.next_multiple_of(LINE)];
             sums.fill(0.0);
-            // Blocks of 64 samples, whose tables stay in L1.
-            for (active, words) in active.chunks(BLOCK).zip(words.chunks_exact(m)) {
-                let rows = &mut rows[..active.len() * LINE];
-                gather(x, s, active, (j0, features), rows);
-                arch.subset_sums::<G>(rows, tables);
-                arch.add_subsets::<G>(active.len().div_ceil(G), words, tables, sums);
+            // Blocks of 64 samples, read once.
+            for (rows, words) in ws.rows.chunks(BLOCK).zip(words.chunks_exact(m)) {
+                // Blocks of 16 features, whose tables stay in L1.
+                for (block, sums) in sums.chunks_exact_mut(m * LINE).enumerate() {
+                    let j = block * LINE;
+                    let width = LINE.min(features - j);
+                    let x_from = &x.data()[(j0 + j) * x.col_stride()..];
+                    if x.col_stride() == 1 || width == 1 {
+                        arch.subset_sums::<G>(x_from, rows, width, tables);
+                    } else {
+                        let gathered_rows = gather(x_from, x.col_stride(), rows, width, gathered);
+                        arch.subset_sums::<G>(gathered, &gathered_rows[..rows.len()], width, tables);
+                    }
+                    arch.add_subsets::<G>(rows.len().div_ceil(G), words, tables, sums);
+                }
             }
-            for (k, sum) in sums.as_chunks::<LINE>().0.iter().enumerate() {
-                let g = &mut g[k * row_stride + j0 * col_stride..];
-                for (j, &sum) in sum[..features].iter().enumerate() {
-                    g[j * col_stride] = sum;
+            for (block, sums) in sums.chunks_exact(m * LINE).enumerate() {
+                let j0 = j0 + block * LINE;
+                let width = LINE.min(d0 - j0);
+                for (k, sum) in sums.as_chunks::<LINE>().0.iter().enumerate() {
+                    let g = &mut g[k * row_stride + j0 * col_stride..];
+                    if col_stride == 1 && width == LINE {
+                        g[..LINE].copy_from_slice(sum);
+                    } else {
+                        for (j, &sum) in sum[..width].iter().enumerate() {
+                            g[j * col_stride] = sum;
+                        }
+                    }
                 }
             }
         }
@@ -296,24 +321,18 @@ fn compact<A: ReluKernel>(arch: A, mask: &Mask, s: &[i8], out: &mut Vec<u64>) {
     }
 }
 
-/// rows\[r\]\[j\] = s_i x\[i, j0 + j\], i the r-th of `samples`, for j < `features`, and 0 for the rest of the 16.
+/// Copies the first `width` features of `rows`, which are `col_stride` apart in `x`, together; 16 places a row. Returns
+/// where they are now.
 #[inline(always)]
-fn gather(x: MatRef<'_, f32>, s: &[i8], samples: &[usize], (j0, features): (usize, usize), rows: &mut [f32]) {
-    let (row_stride, col_stride) = (x.row_stride(), x.col_stride());
-    for (&i, row) in samples.iter().zip(rows.as_chunks_mut::<LINE>().0) {
-        let sign = f32::from(s[i]);
-        let x = &x.data()[i * row_stride + j0 * col_stride..];
-        if col_stride == 1 && features == LINE {
-            for (row, &x) in row.iter_mut().zip(&x[..LINE]) {
-                *row = sign * x;
-            }
-        } else {
-            *row = [0.0; LINE];
-            for (j, row) in row[..features].iter_mut().enumerate() {
-                *row = sign * x[j * col_stride];
-            }
+fn gather(x: &[f32], col_stride: usize, rows: &[Row], width: usize, out: &mut [f32]) -> [Row; BLOCK] {
+    let mut gathered = [Row { start: 0, sign: 0.0 }; BLOCK];
+    for (r, (row, out)) in rows.iter().zip(out.as_chunks_mut::<LINE>().0).enumerate() {
+        for (j, out) in out[..width].iter_mut().enumerate() {
+            *out = x[row.start + j * col_stride];
         }
+        gathered[r] = Row { start: r * LINE, sign: row.sign };
     }
+    gathered
 }
 
 #[cfg(test)]
@@ -350,6 +369,6 @@ mod tests {
     #[test]
     fn groups_grow_with_the_neurons() {
         let sizes: Vec<usize> = [1, 8, 64, 256, 1024].into_iter().map(group_size).collect();
-        assert!(sizes.is_sorted() && sizes[0] <= 2 && sizes[4] == 5, "{sizes:?}");
+        assert_eq!(sizes, [2, 3, 4, 5, 6]);
     }
 }

@@ -56,8 +56,8 @@ fn check_row_major(len: usize, rows: usize, cols: usize) -> Result<(), ShapeErro
 
 /// Whether two entries have one place: i r + j c = i' r + j' c for some (i, j) ≠ (i', j').
 ///
-/// With g = gcd(r, c), the smallest step down that a step to the right undoes is c/g rows against r/g columns, so entries
-/// coincide if and only if both fit into the matrix.
+/// With g = gcd(r, c), the smallest step down that a step to the right undoes is c/g rows against r/g columns, so
+/// entries coincide if and only if both fit into the matrix.
 fn aliases(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> bool {
     fn gcd(a: usize, b: usize) -> usize {
         if b == 0 { a } else { gcd(b, a % b) }
@@ -140,8 +140,8 @@ impl<'a, T> MatMut<'a, T> {
     /// Matrix with the given strides, in elements.
     ///
     /// # Errors
-    /// [`ShapeError::OutOfBounds`] if an entry would lie outside `data`, [`ShapeError::Aliasing`] if two entries would lie
-    /// at one place.
+    /// [`ShapeError::OutOfBounds`] if an entry would lie outside `data`, [`ShapeError::Aliasing`] if two entries would
+    /// lie at one place.
     pub fn from_slice_with_strides(
         data: &'a mut [T],
         rows: usize,

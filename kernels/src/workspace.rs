@@ -1,5 +1,7 @@
 //! Scratch memory that outlives a call.
 
+use crate::arch::Row;
+
 /// Floats of one cache line, and of one AVX-512 register.
 pub(crate) const LINE: usize = 16;
 
@@ -23,27 +25,29 @@ impl Aligned {
 }
 
 fn as_floats(lines: &mut [Line]) -> &mut [f32] {
-    // SAFETY: `Line` is `repr(C)` around an array of LINE floats whose size, 64 bytes, is a multiple of its alignment, so it has
-    // no padding and `lines` is `lines.len() * LINE` initialised floats in a row, borrowed mutably as long as the result is.
+    // SAFETY: `Line` is `repr(C)` around an array of LINE floats whose size, 64 bytes, is a multiple of its alignment,
+    // so it has no padding and `lines` is `lines.len() * LINE` initialised floats in a row, borrowed mutably as long as
+    // the result is.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), lines.len() * LINE) }
 }
 
 /// Reusable, cache-line aligned scratch memory of the kernels.
 ///
-/// A call grows it to what it needs; a later call of the same or smaller sizes allocates nothing (the portable `gemm` excepted,
-/// which leaves its memory to `matrixmultiply`). It carries no result from one call to the next: any workspace serves any call.
+/// A call grows it to what it needs; a later call of the same or smaller sizes allocates nothing (the portable `gemm`
+/// excepted, which leaves its memory to `matrixmultiply`). It carries no result from one call to the next: any
+/// workspace serves any call.
 #[derive(Debug, Clone, Default)]
 pub struct Workspace {
     /// Packed A (gemm), packed x panel (forward), subset-sum tables (backward).
     pub(crate) a: Aligned,
     /// Packed B (gemm), packed v (forward), feature block of G (backward).
     pub(crate) b: Aligned,
-    /// One tile of C (gemm), partial sums of h (forward), gathered rows of x (backward).
+    /// One tile of C (gemm), partial sums of h (forward), gathered entries of x (backward).
     pub(crate) tile: Aligned,
     /// Compacted mask (backward).
     pub(crate) words: Vec<u64>,
-    /// Indices of the samples that count (backward).
-    pub(crate) active: Vec<usize>,
+    /// Samples that count (backward).
+    pub(crate) rows: Vec<Row>,
 }
 
 impl Workspace {
@@ -57,9 +61,7 @@ impl Workspace {
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
         let lines = self.a.0.capacity() + self.b.0.capacity() + self.tile.0.capacity();
-        lines * size_of::<Line>()
-            + self.words.capacity() * size_of::<u64>()
-            + self.active.capacity() * size_of::<usize>()
+        lines * size_of::<Line>() + self.words.capacity() * size_of::<u64>() + self.rows.capacity() * size_of::<Row>()
     }
 }
 

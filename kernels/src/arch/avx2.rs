@@ -1,6 +1,6 @@
 //! Micro-kernels for AVX2 with FMA and BMI2: 16 registers of 8 floats.
 
-use super::{Algorithm, GemmKernel, ReluKernel, Tile};
+use super::{Algorithm, BitTile, GemmKernel, PackKernel, ReluKernel, Row, Tile};
 use crate::workspace::LINE;
 use std::arch::x86_64::*;
 
@@ -28,8 +28,8 @@ impl Avx2 {
 
 /// Floats of a register.
 const LANES: usize = 8;
-/// Rows of the GEMM tile. 6 x 2 registers of sums, 2 of B and 2 for A's broadcasts are all 16; 12 independent sums cover an
-/// FMA's latency of 4 or 5 cycles at 2 per cycle.
+/// Rows of the GEMM tile. 6 x 2 registers of sums, 2 of B and 2 for A's broadcasts are all 16; 12 independent sums
+/// cover an FMA's latency of 4 or 5 cycles at 2 per cycle.
 const MR: usize = 6;
 /// Registers in a row of the GEMM tile.
 const NV: usize = 2;
@@ -37,6 +37,14 @@ const NV: usize = 2;
 const NEURONS: usize = 6;
 /// Registers of samples in the forward tile.
 const SV: usize = 2;
+
+impl PackKernel for Avx2 {
+    #[inline(always)]
+    fn transpose<const R: usize>(self, a: &[f32], row_stride: usize, cols: usize, out: &mut [f32], width: usize) {
+        // SAFETY: the token `self` proves AVX2.
+        unsafe { transpose::<R>(a, row_stride, cols, out, width) }
+    }
+}
 
 impl GemmKernel for Avx2 {
     const MR: usize = MR;
@@ -61,19 +69,21 @@ impl ReluKernel for Avx2 {
         v: &[f32],
         a: &[f32],
         h: &mut [f32],
-        bits: &mut [u64],
+        bits: BitTile<'_>,
     ) {
         // SAFETY: the token `self` proves AVX2 and FMA.
         unsafe { forward_tile::<RELU>(depth, x, v, a, h, bits) }
     }
 
     #[inline(always)]
-    fn subset_sums<const G: usize>(self, rows: &[f32], tables: &mut [f32]) {
+    fn subset_sums<const G: usize>(self, x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]) {
         // SAFETY: the token `self` proves AVX2.
-        unsafe { subset_sums::<G>(rows, tables) }
+        unsafe { subset_sums::<G>(x, rows, width, tables) }
     }
 
-    #[inline(always)]
+    // Inlined, its loop loses its registers to the caller and reloads pointers, and it is loads that limit it. The
+    // compiler heeds `never` here, in a function without `target_feature`.
+    #[inline(never)]
     fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]) {
         // SAFETY: the token `self` proves AVX2.
         unsafe { add_subsets::<G>(groups, words, tables, sums) }
@@ -94,6 +104,62 @@ fn lanes(len: usize, v: usize) -> __m256i {
     _mm256_cmpgt_epi32(_mm256_set1_epi32(len.saturating_sub(v * LANES).min(LANES) as i32), index)
 }
 
+/// out\[j · width + i\] ← a\[i · row_stride + j\] for i < R ≤ 8, j < `cols`: 4 columns at a time, transposed in
+/// registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn transpose<const R: usize>(a: &[f32], row_stride: usize, cols: usize, out: &mut [f32], width: usize) {
+    const { assert!(R == 4 || R == 6 || R == 8) };
+    if cols == 0 {
+        return;
+    }
+    assert!((R - 1) * row_stride + cols <= a.len() && (cols - 1) * width + R <= out.len());
+    let (blocks, rest) = (cols / 4, cols % 4);
+    for j in (0..4 * blocks).step_by(4) {
+        let mut rows = [_mm256_setzero_ps(); 4];
+        for (i, row) in rows.iter_mut().enumerate() {
+            // Rows i and i + 4 side by side, so that what is left is to transpose 4 x 4 within each half of a register.
+            let low = a.as_ptr().wrapping_add(i * row_stride + j);
+            let high = low.wrapping_add(4 * row_stride);
+            // SAFETY: columns j to j + 3 lie below `cols`, row i below 4, and row i + 4 is loaded only if it lies below
+            // R; the assert places them inside `a`.
+            unsafe {
+                *row = _mm256_castps128_ps256(_mm_loadu_ps(low));
+                if i + 4 < R {
+                    *row = _mm256_insertf128_ps::<1>(*row, _mm_loadu_ps(high));
+                }
+            }
+        }
+        let (low_01, high_01) = (_mm256_unpacklo_ps(rows[0], rows[1]), _mm256_unpackhi_ps(rows[0], rows[1]));
+        let (low_23, high_23) = (_mm256_unpacklo_ps(rows[2], rows[3]), _mm256_unpackhi_ps(rows[2], rows[3]));
+        let columns = [
+            _mm256_shuffle_ps::<0x44>(low_01, low_23),
+            _mm256_shuffle_ps::<0xee>(low_01, low_23),
+            _mm256_shuffle_ps::<0x44>(high_01, high_23),
+            _mm256_shuffle_ps::<0xee>(high_01, high_23),
+        ];
+        for (c, column) in columns.into_iter().enumerate() {
+            let out = out.as_mut_ptr().wrapping_add((j + c) * width);
+            // SAFETY: R elements are stored from column j + c < `cols` on, which the assert places inside `out`.
+            unsafe {
+                if R == 8 {
+                    _mm256_storeu_ps(out, column);
+                } else {
+                    _mm_storeu_ps(out, _mm256_castps256_ps128(column));
+                }
+                if R == 6 {
+                    _mm_storel_pd(out.add(4).cast(), _mm_castps_pd(_mm256_extractf128_ps::<1>(column)));
+                }
+            }
+        }
+    }
+    for j in cols - rest..cols {
+        for i in 0..R {
+            out[j * width + i] = a[i * row_stride + j];
+        }
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn gemm_tile(tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
@@ -101,11 +167,23 @@ fn gemm_tile(tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
     assert!(a.len() >= depth * MR && b.len() >= depth * NV * LANES);
     assert!((1..=MR).contains(&rows) && (1..=NV * LANES).contains(&cols) && (rows - 1) * row_stride + cols <= c.len());
 
+    // C is needed only at the end; by then it has come from memory.
+    for i in 0..rows {
+        for v in 0..NV {
+            let c = c.as_ptr().wrapping_add(i * row_stride + v * LANES);
+            #[allow(unused_unsafe)] // safe in newer versions of the standard library than `rust-version`
+            // SAFETY: the token proves SSE; a prefetch accesses nothing, wherever it points.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(c.cast());
+            }
+        }
+    }
+
     let mut sums = [[_mm256_setzero_ps(); NV]; MR];
     let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
     for _ in 0..depth {
-        // SAFETY: `a` has advanced by fewer than `depth` rows of MR and `b` by fewer than `depth` rows of NV * LANES; the first
-        // assert gives them `depth` rows.
+        // SAFETY: `a` has advanced by fewer than `depth` rows of MR and `b` by fewer than `depth` rows of NV * LANES;
+        // the first assert gives them `depth` rows.
         unsafe {
             let b_row: [__m256; NV] = std::array::from_fn(|v| _mm256_loadu_ps(b.add(v * LANES)));
             for (i, sums) in sums.iter_mut().enumerate() {
@@ -119,6 +197,8 @@ fn gemm_tile(tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
     }
 
     let (alpha, beta_vector) = (_mm256_set1_ps(alpha), _mm256_set1_ps(beta));
+    // Masked stores take some 20 cycles on Zen: for tiles at the edge only.
+    let full = cols == NV * LANES;
     let lanes: [__m256i; NV] = std::array::from_fn(|v| lanes(cols, v));
     for (i, sums) in sums.into_iter().enumerate() {
         if i >= rows {
@@ -126,13 +206,21 @@ fn gemm_tile(tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
         }
         for (v, (sum, lanes)) in sums.into_iter().zip(lanes).enumerate() {
             let c = c.as_mut_ptr().wrapping_add(i * row_stride + v * LANES);
-            let sum = _mm256_mul_ps(alpha, sum);
-            // SAFETY: the lanes that are loaded and stored belong to columns below `cols` of row `i` < `rows`, which the second
-            // assert places inside `c`; masked lanes are not accessed.
+            let mut sum = _mm256_mul_ps(alpha, sum);
+            // SAFETY: the lanes that are loaded and stored belong to columns below `cols` of row `i` < `rows`, which
+            // the second assert places inside `c`; masked lanes are not accessed.
             unsafe {
-                let sum =
-                    if beta == 0.0 { sum } else { _mm256_fmadd_ps(beta_vector, _mm256_maskload_ps(c, lanes), sum) };
-                _mm256_maskstore_ps(c, lanes, sum);
+                if full {
+                    if beta != 0.0 {
+                        sum = _mm256_fmadd_ps(beta_vector, _mm256_loadu_ps(c), sum);
+                    }
+                    _mm256_storeu_ps(c, sum);
+                } else {
+                    if beta != 0.0 {
+                        sum = _mm256_fmadd_ps(beta_vector, _mm256_maskload_ps(c, lanes), sum);
+                    }
+                    _mm256_maskstore_ps(c, lanes, sum);
+                }
             }
         }
     }
@@ -140,15 +228,15 @@ fn gemm_tile(tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn forward_tile<const RELU: bool>(depth: usize, x: &[f32], v: &[f32], a: &[f32], h: &mut [f32], bits: &mut [u64]) {
+fn forward_tile<const RELU: bool>(depth: usize, x: &[f32], v: &[f32], a: &[f32], h: &mut [f32], mut bits: BitTile<'_>) {
     assert!(x.len() >= depth * SV * LANES && v.len() >= depth * NEURONS);
     assert!(h.len() >= SV * LANES);
 
     let mut z = [[_mm256_setzero_ps(); SV]; NEURONS];
     let (mut x, mut v) = (x.as_ptr(), v.as_ptr());
     for _ in 0..depth {
-        // SAFETY: `x` has advanced by fewer than `depth` rows of SV * LANES and `v` by fewer than `depth` rows of NEURONS; the
-        // first assert gives them `depth` rows.
+        // SAFETY: `x` has advanced by fewer than `depth` rows of SV * LANES and `v` by fewer than `depth` rows of
+        // NEURONS; the first assert gives them `depth` rows.
         unsafe {
             let x_row: [__m256; SV] = std::array::from_fn(|s| _mm256_loadu_ps(x.add(s * LANES)));
             for (k, z) in z.iter_mut().enumerate() {
@@ -166,7 +254,7 @@ fn forward_tile<const RELU: bool>(depth: usize, x: &[f32], v: &[f32], a: &[f32],
     // SAFETY: the second assert gives `h` SV * LANES elements.
     let mut sums: [__m256; SV] = std::array::from_fn(|s| unsafe { _mm256_loadu_ps(h.add(s * LANES)) });
     for (k, z) in z.into_iter().enumerate() {
-        if k >= a.len() || k >= bits.len() {
+        if k >= a.len() {
             break;
         }
         let a = _mm256_set1_ps(a[k]);
@@ -181,7 +269,7 @@ fn forward_tile<const RELU: bool>(depth: usize, x: &[f32], v: &[f32], a: &[f32],
                 *sum = _mm256_fmadd_ps(a, z, *sum);
             }
         }
-        bits[k] = if RELU { word } else { u64::MAX };
+        bits.put(k, if RELU { word } else { u64::MAX });
     }
     for (s, sum) in sums.into_iter().enumerate() {
         // SAFETY: the second assert gives `h` SV * LANES elements.
@@ -191,24 +279,62 @@ fn forward_tile<const RELU: bool>(depth: usize, x: &[f32], v: &[f32], a: &[f32],
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn subset_sums<const G: usize>(rows: &[f32], tables: &mut [f32]) {
-    let rows = rows.as_chunks::<LINE>().0;
-    assert!(tables.len() >= (rows.len().div_ceil(G) << G) * LINE);
-    for (t, rows) in rows.chunks(G).enumerate() {
-        let table = tables[(t << G) * LINE..][..LINE << G].as_mut_ptr();
-        for half in [0, LANES] {
-            // SAFETY: entry 0 lies in the slice of 2^G entries that `table` points to.
-            unsafe { _mm256_storeu_ps(table.add(half), _mm256_setzero_ps()) };
-            for (j, row) in rows.iter().enumerate() {
-                // SAFETY: `row` has LINE elements.
-                let row = unsafe { _mm256_loadu_ps(row.as_ptr().add(half)) };
-                for e in 0..1 << j {
-                    // SAFETY: e and e + 2^j are below 2^(j + 1) <= 2^G, the entries that `table` points to.
-                    unsafe {
-                        let sum = _mm256_add_ps(_mm256_loadu_ps(table.add(e * LINE + half)), row);
-                        _mm256_storeu_ps(table.add((e + (1 << j)) * LINE + half), sum);
-                    }
+fn subset_sums<const G: usize>(x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]) {
+    let tables = tables.as_chunks_mut::<LINE>().0;
+    assert!(tables.len() >= rows.len().div_ceil(G) << G);
+    assert!(width <= LINE);
+    let (full, rest) = rows.as_chunks::<G>();
+    let (table, last_table) = tables.split_at_mut(full.len() << G);
+    for (rows, table) in full.iter().zip(table.chunks_exact_mut(1 << G)) {
+        subset_table(x, rows, width, table);
+    }
+    // Fewer than G rows are left.
+    match *rest {
+        [a] => subset_table(x, &[a], width, last_table),
+        [a, b] => subset_table(x, &[a, b], width, last_table),
+        [a, b, c] => subset_table(x, &[a, b, c], width, last_table),
+        [a, b, c, d] => subset_table(x, &[a, b, c, d], width, last_table),
+        [a, b, c, d, e] => subset_table(x, &[a, b, c, d, e], width, last_table),
+        _ => debug_assert!(rest.is_empty()),
+    }
+}
+
+/// The rows of which all subset sums fit into registers, half a row at a time: 8 of 16.
+const LOW: usize = 3;
+
+/// table\[e\] ← the sum of the rows whose bit is set in e, for all e below 2^rows.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn subset_table<const R: usize>(x: &[f32], rows: &[Row; R], width: usize, table: &mut [[f32; LINE]]) {
+    let (low, high) = rows.split_at(LOW.min(R));
+    for half in 0..2 {
+        let lanes = lanes(width, half);
+        let load = |row: &Row| {
+            let x = &x[row.start..][..width];
+            // SAFETY: the lanes that are loaded lie below `width`, the length of the slice; masked lanes are not
+            // accessed.
+            let x = unsafe { _mm256_maskload_ps(x.as_ptr().wrapping_add(half * LANES), lanes) };
+            _mm256_mul_ps(_mm256_set1_ps(row.sign), x)
+        };
+        let mut sums = [_mm256_setzero_ps(); 1 << LOW];
+        for (j, row) in low.iter().enumerate() {
+            let row = load(row);
+            for e in 0..1 << j {
+                sums[e + (1 << j)] = _mm256_add_ps(sums[e], row);
+            }
+        }
+        // Every subset of the high rows gives one copy of the sums, moved by its own sum.
+        for subset in 0..1 << high.len() {
+            let mut shift = _mm256_setzero_ps();
+            for (j, row) in high.iter().enumerate() {
+                if subset >> j & 1 == 1 {
+                    shift = _mm256_add_ps(shift, load(row));
                 }
+            }
+            for (sum, entry) in sums.iter().zip(&mut table[subset << low.len()..][..1 << low.len()]) {
+                let sum = if subset == 0 { *sum } else { _mm256_add_ps(*sum, shift) };
+                // SAFETY: an entry has LINE elements, LANES of them from `half * LANES` on.
+                unsafe { _mm256_storeu_ps(entry.as_mut_ptr().add(half * LANES), sum) };
             }
         }
     }
@@ -219,22 +345,28 @@ fn subset_sums<const G: usize>(rows: &[f32], tables: &mut [f32]) {
 fn add_subsets<const G: usize>(groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]) {
     assert!(tables.len() >= (groups << G) * LINE);
     assert!(G * groups < 64 + G);
-    for (sum, &word) in sums.as_chunks_mut::<LINE>().0.iter_mut().zip(words) {
-        // SAFETY: `sum` has LINE elements.
-        let (mut low, mut high) = unsafe { (_mm256_loadu_ps(sum.as_ptr()), _mm256_loadu_ps(sum.as_ptr().add(LANES))) };
-        for t in 0..groups {
-            let entry = (t << G) + ((word >> (G * t)) as usize & ((1 << G) - 1));
-            // SAFETY: `entry` is below groups * 2^G, and the assert gives the tables that many entries.
+    let tables = tables.as_ptr();
+    let mut add = |groups: usize| {
+        for (sum, &word) in sums.as_chunks_mut::<LINE>().0.iter_mut().zip(words) {
+            // SAFETY: `sum` has LINE elements.
+            let (mut low, mut high) =
+                unsafe { (_mm256_loadu_ps(sum.as_ptr()), _mm256_loadu_ps(sum.as_ptr().add(LANES))) };
+            for t in 0..groups {
+                let entry = (t << G) + ((word >> (G * t)) as usize & ((1 << G) - 1));
+                // SAFETY: `entry` is below groups * 2^G, and the assert gives the tables that many entries.
+                unsafe {
+                    let table = tables.add(entry * LINE);
+                    low = _mm256_add_ps(low, _mm256_loadu_ps(table));
+                    high = _mm256_add_ps(high, _mm256_loadu_ps(table.add(LANES)));
+                }
+            }
+            // SAFETY: `sum` has LINE elements.
             unsafe {
-                let table = tables.as_ptr().add(entry * LINE);
-                low = _mm256_add_ps(low, _mm256_loadu_ps(table));
-                high = _mm256_add_ps(high, _mm256_loadu_ps(table.add(LANES)));
+                _mm256_storeu_ps(sum.as_mut_ptr(), low);
+                _mm256_storeu_ps(sum.as_mut_ptr().add(LANES), high);
             }
         }
-        // SAFETY: `sum` has LINE elements.
-        unsafe {
-            _mm256_storeu_ps(sum.as_mut_ptr(), low);
-            _mm256_storeu_ps(sum.as_mut_ptr().add(LANES), high);
-        }
-    }
+    };
+    let full = const { 64_usize.div_ceil(G) };
+    if groups == full { add(full) } else { add(groups) }
 }

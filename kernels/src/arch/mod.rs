@@ -1,7 +1,7 @@
 //! Micro-kernels, one module per instruction set, behind the traits that the algorithms are generic over.
 //!
-//! A type that implements them is a zero-sized proof that the host runs its instruction set; only [`crate::isa`] makes one.
-//! Methods check the lengths of what they get once per tile, so all of them are safe to call with any arguments.
+//! A type that implements them is a zero-sized proof that the host runs its instruction set; only [`crate::isa`] makes
+//! one. Methods check the lengths of what they get once per tile; that is what makes them safe to call.
 
 pub(crate) mod portable;
 
@@ -12,6 +12,8 @@ pub(crate) mod avx512;
 
 /// What to do with one tile of C: C ← α A B + β C over `depth`, for the first `rows` × `cols` entries.
 #[derive(Debug, Clone, Copy)]
+// Without x86-64 there is no GEMM tile: the product is then `matrixmultiply`'s.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) struct Tile {
     pub(crate) depth: usize,
     pub(crate) alpha: f32,
@@ -22,8 +24,60 @@ pub(crate) struct Tile {
     pub(crate) cols: usize,
 }
 
+/// Where the bits of a forward tile go: a neuron's lie in one word, or the first of them at the high end of one word
+/// and the others at the low end of the word for the next 64 samples.
+#[derive(Debug)]
+pub(crate) struct BitTile<'a> {
+    /// The words of the tile's neurons, all 0 where the tile's bits go.
+    pub(crate) words: &'a mut [u64],
+    /// Those of the next 64 samples; empty if the tile ends before.
+    pub(crate) next_words: &'a mut [u64],
+    /// The place of the tile's first sample in its word, below 64.
+    pub(crate) shift: u32,
+    /// The samples that exist.
+    pub(crate) valid: u64,
+}
+
+impl BitTile<'_> {
+    /// Puts the bits of neuron `k` of the tile in place.
+    // One neuron at a time on purpose: given all of them in an array, the compiler uses masked vector stores, slow on
+    // Zen.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, k: usize, bits: u64) {
+        let bits = bits & self.valid;
+        if let Some(word) = self.words.get_mut(k) {
+            *word |= bits << self.shift;
+        }
+        if let Some(word) = self.next_words.get_mut(k) {
+            *word |= bits >> 1 >> (63 - self.shift);
+        }
+    }
+}
+
+/// A row of x with its sign.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// Where the row starts in its slice.
+    pub(crate) start: usize,
+    /// 1 or −1.
+    pub(crate) sign: f32,
+}
+
+/// Transposition of a few rows, for packing.
+pub(crate) trait PackKernel: Copy {
+    /// out\[j · width + i\] ← a\[i · row_stride + j\] for i < R, j < `cols`.
+    fn transpose<const R: usize>(self, a: &[f32], row_stride: usize, cols: usize, out: &mut [f32], width: usize) {
+        for i in 0..R {
+            let row = &a[i * row_stride..][..cols];
+            for (out, &value) in out[i..].iter_mut().step_by(width).zip(row) {
+                *out = value;
+            }
+        }
+    }
+}
+
 /// Register tile of the dense product.
-pub(crate) trait GemmKernel: Copy {
+pub(crate) trait GemmKernel: PackKernel {
     /// Rows of the tile: A is packed as \[depth\]\[MR\].
     const MR: usize;
     /// Columns of the tile: B is packed as \[depth\]\[NR\].
@@ -31,21 +85,23 @@ pub(crate) trait GemmKernel: Copy {
 
     /// C ← α A B + β C for the leading `tile.rows` × `tile.cols` of one tile; with β = 0, C is not read.
     ///
-    /// `a`: \[depth\]\[MR\], `b`: \[depth\]\[NR\], `c` starts at the tile's first entry. The rest of C is neither read nor written.
+    /// `a`: \[depth\]\[MR\], `b`: \[depth\]\[NR\], `c` starts at the tile's first entry. The rest of C is neither read
+    /// nor written.
     fn gemm_tile(self, tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]);
 }
 
 /// Register tile of the fused forward pass, and subset sums of the backward one.
-pub(crate) trait ReluKernel: Copy {
+pub(crate) trait ReluKernel: PackKernel {
     /// Neurons of the tile: v is packed as \[depth\]\[NEURONS\].
     const NEURONS: usize;
     /// Samples of the tile, at most 64: x is packed as \[depth\]\[SAMPLES\].
     const SAMPLES: usize;
 
-    /// h_i ← h_i + Σ_k a_k act(⟨v_k, x_i⟩) over the tile's neurons k < `a.len()`, and bit i of `bits[k]` ← \[⟨v_k, x_i⟩ ≥ 0\].
+    /// h_i ← h_i + Σ_k a_k act(⟨v_k, x_i⟩) over the tile's neurons k < `a.len()`, and the bits \[⟨v_k, x_i⟩ ≥ 0\] into
+    /// `bits`.
     ///
-    /// act is ReLU, or the identity (all bits 1) without `RELU`. `x`: \[depth\]\[SAMPLES\], `v`: \[depth\]\[NEURONS\], `h`:
-    /// \[SAMPLES\], `a` and `bits`: \[≤ NEURONS\].
+    /// act is ReLU, or the identity (all bits 1) without `RELU`. `x`: \[depth\]\[SAMPLES\], `v`: \[depth\]\[NEURONS\],
+    /// `a`: \[≤ NEURONS\], `h`: \[SAMPLES\].
     fn forward_tile<const RELU: bool>(
         self,
         depth: usize,
@@ -53,13 +109,15 @@ pub(crate) trait ReluKernel: Copy {
         v: &[f32],
         a: &[f32],
         h: &mut [f32],
-        bits: &mut [u64],
+        bits: BitTile<'_>,
     );
 
-    /// Table t ← all subset sums of rows G t … G t + G − 1 of `rows`, entry e that of the rows whose bit is set in e.
+    /// Table t ← all subset sums of sign · x of the rows G t … G t + G − 1, entry e that of the rows whose bit is set
+    /// in e.
     ///
-    /// `rows`: \[any\]\[16\], `tables`: \[⌈rows / G⌉\]\[2^G\]\[16\]. Of the last table only the entries its rows can make are written.
-    fn subset_sums<const G: usize>(self, rows: &[f32], tables: &mut [f32]);
+    /// A row is the `width` ≤ 16 elements of `x` from its start on, filled up with 0. `tables`: \[⌈rows /
+    /// G⌉\]\[2^G\]\[16\]. Of the last table only the entries its rows can make are written.
+    fn subset_sums<const G: usize>(self, x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]);
 
     /// sums_k ← sums_k + Σ_t tables\[t\]\[bits G t … G t + G − 1 of words_k\], t < `groups`.
     ///

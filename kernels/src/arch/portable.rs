@@ -1,6 +1,6 @@
 //! Micro-kernels in plain Rust, left to the compiler's vectoriser.
 
-use super::{Algorithm, ReluKernel};
+use super::{Algorithm, BitTile, PackKernel, ReluKernel, Row};
 use crate::workspace::LINE;
 
 /// Proof of nothing: every host runs these.
@@ -12,6 +12,8 @@ impl Portable {
         algorithm.run(self);
     }
 }
+
+impl PackKernel for Portable {}
 
 impl ReluKernel for Portable {
     // 2 x 16 sums are 8 of the 16 registers of SSE2, the least an x86-64 has; x takes 4 more and v 2.
@@ -26,44 +28,48 @@ impl ReluKernel for Portable {
         v: &[f32],
         a: &[f32],
         h: &mut [f32],
-        bits: &mut [u64],
+        mut bits: BitTile<'_>,
     ) {
         const NEURONS: usize = Portable::NEURONS;
         const SAMPLES: usize = Portable::SAMPLES;
         let (x, v) = (x[..depth * SAMPLES].as_chunks::<SAMPLES>().0, v[..depth * NEURONS].as_chunks::<NEURONS>().0);
         let mut z = [[0.0_f32; SAMPLES]; NEURONS];
         for (x, v) in x.iter().zip(v) {
+            // The row of sums is copied out and back, whole, so that the vectoriser keeps it in registers.
             for (z, &v) in z.iter_mut().zip(v) {
-                for (z, &x) in z.iter_mut().zip(x) {
-                    *z += v * x;
-                }
+                let row = *z;
+                *z = std::array::from_fn(|i| row[i] + v * x[i]);
             }
         }
-        for ((z, &a), bits) in z.iter().zip(a).zip(bits) {
-            *bits = if RELU { 0 } else { u64::MAX };
+        for (k, (z, &a)) in z.iter().zip(a).enumerate() {
+            let mut word = if RELU { 0 } else { u64::MAX };
             for ((i, &z), h) in z.iter().enumerate().zip(&mut h[..SAMPLES]) {
                 if RELU {
-                    *bits |= u64::from(z >= 0.0) << i;
+                    word |= u64::from(z >= 0.0) << i;
                     // A NaN is not < 0 and goes on into h.
                     *h += a * if z < 0.0 { 0.0 } else { z };
                 } else {
                     *h += a * z;
                 }
             }
+            bits.put(k, word);
         }
     }
 
     #[inline(always)]
-    fn subset_sums<const G: usize>(self, rows: &[f32], tables: &mut [f32]) {
-        let rows = rows.as_chunks::<LINE>().0;
+    fn subset_sums<const G: usize>(self, x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]) {
         let tables = tables.as_chunks_mut::<LINE>().0;
         for (rows, table) in rows.chunks(G).zip(tables.chunks_exact_mut(1 << G)) {
             table[0] = [0.0; LINE];
             for (j, row) in rows.iter().enumerate() {
+                let mut signed = [0.0; LINE];
+                for (signed, x) in signed.iter_mut().zip(&x[row.start..][..width]) {
+                    *signed = row.sign * x;
+                }
                 let (without, with) = table.split_at_mut(1 << j);
                 for (with, without) in with.iter_mut().zip(without) {
-                    for ((with, without), row) in with.iter_mut().zip(without).zip(row) {
-                        *with = *without + row;
+                    for ((with, without), signed) in with.iter_mut().zip(without).zip(signed) {
+                        *with = *without + signed;
                     }
                 }
             }
