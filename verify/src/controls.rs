@@ -99,15 +99,20 @@ pub const ALL: &[Control] = &[
         apply: identity,
     },
     Control {
-        id: "sparse-features",
+        id: "two-features",
         claim: "mean-field",
-        change: "features are 1 with probability 0.05, else 0, and the start is negligible: a pre-activation is a sum of one \
-                 or two terms, far from Gaussian",
+        change: "one core and one background feature, each 0 or 1: a pre-activation takes four values, far from Gaussian",
         apply: |spec| {
-            let sparse = Distribution::Bernoulli { p: 0.05, low: 0.0, high: 1.0 };
-            spec.data.core.laws = vec![sparse];
-            spec.data.background.laws = vec![sparse];
-            spec.d = 1 << 40;
+            // The same times in steps, which go by η d₀, and the same ηλ.
+            let scale = spec.data.d0() as f64 / 2.0;
+            spec.learning_rate *= scale;
+            spec.weight_decay /= scale;
+            for group in [&mut spec.data.core, &mut spec.data.background, &mut spec.data.background_ood] {
+                group.count = 1;
+            }
+            let coin = Distribution::Bernoulli { p: 0.3, low: 0.0, high: 1.0 };
+            spec.data.core.laws = vec![coin];
+            spec.data.background.laws = vec![coin];
         },
     },
     Control {
