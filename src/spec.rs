@@ -22,7 +22,14 @@ pub struct SpecError {
 impl SpecError {
     /// An error in `field`.
     pub fn new(field: impl Into<String>, value: impl Display, expected: impl Into<String>) -> Self {
-        Self { field: field.into(), value: value.to_string(), expected: expected.into() }
+        let mut value = value.to_string();
+        // 1e300 is more easily read than its 301 digits.
+        if value.len() > 24
+            && let Ok(number) = value.parse::<f64>()
+        {
+            value = format!("{number:e}");
+        }
+        Self { field: field.into(), value, expected: expected.into() }
     }
 }
 
@@ -212,7 +219,7 @@ impl RunSpec {
             return Err(SpecError::new(
                 "weight_decay",
                 self.weight_decay,
-                format!("below 1/learning_rate = {}, so that a step shrinks the weights", 1.0 / self.learning_rate),
+                format!("below 1/learning_rate = {:?}, so that a step shrinks the weights", 1.0 / self.learning_rate),
             ));
         }
         if !self.record_steps.is_sorted_by(|a, b| a < b) {

@@ -14,9 +14,9 @@ use crate::execute::{RunError, run_all};
 use crate::judge::{judge_claim, judge_control};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::model::{Host, Report, SCHEMA_VERSION, Verdict};
+use crate::report::model::{ControlReport, Host, Report, SCHEMA_VERSION, Verdict};
 use crate::report::{self, ReportError};
-use crate::settings::{PROFILES, Settings, SettingsError};
+use crate::settings::{PROFILES, Rate, Settings, SettingsError};
 use crate::stats::StatsError;
 use crate::trajectories;
 
@@ -39,10 +39,10 @@ struct Args {
     #[arg(long)]
     list: bool,
     /// Seed of the report.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Worker threads, one run each; all cores if left out. Results do not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Folder of the report.
     #[arg(long, value_name = "DIR", default_value = "reports/latest")]
@@ -68,12 +68,14 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// No such claim.
-    #[error("--claim {given}: no such claim; did you mean {nearest}? (--list shows them all)")]
+    #[error("--claim {given}: no such claim; did you mean {nearest}? There are {all}")]
     Claim {
         /// What was given.
         given: String,
         /// The nearest right name.
         nearest: &'static str,
+        /// Every right name.
+        all: String,
     },
     /// Settings are wrong.
     #[error(transparent)]
@@ -83,24 +85,24 @@ pub enum CliError {
     Spec(#[from] SpecError),
     /// Too large for this machine.
     #[error(
-        "these sizes need about {needed:.1} GiB of memory and {available:.1} GiB are free: take smaller sizes or fewer --threads"
+        "these sizes need about {needed:.1e} GiB of memory and {available:.1} GiB are free; the largest run has {largest}: \
+         take smaller sizes or fewer --threads"
     )]
     Memory {
         /// Estimate, GiB.
         needed: f64,
         /// Free, GiB.
         available: f64,
+        /// The run that needs most.
+        largest: String,
     },
     /// Too long for anyone.
-    #[error(
-        "these sizes would take about {days:.0} days (the largest run takes {steps} steps): take smaller sizes or a larger \
-         learning_rate"
-    )]
+    #[error("these sizes would take about {days:.0e} days; the longest run has {longest}: take smaller ones")]
     Time {
         /// Estimate, days.
         days: f64,
-        /// Steps of the longest run.
-        steps: u64,
+        /// The run that takes longest.
+        longest: String,
     },
     /// The instruction set asked for is not there.
     #[error(transparent)]
@@ -116,7 +118,10 @@ pub enum CliError {
         /// What happened.
         source: StatsError,
     },
-    /// The report cannot be written or read.
+    /// The report cannot be written.
+    #[error("--out: {0}")]
+    Out(ReportError),
+    /// The report cannot be read.
     #[error(transparent)]
     Report(#[from] ReportError),
 }
@@ -146,11 +151,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
         list(&claims, &controls);
         return Ok(ExitCode::SUCCESS);
     }
-    let threads = match args.threads {
-        Some(0) => return Err(CliError::Usage("--threads 0: must be at least 1".to_owned())),
-        Some(threads) => threads,
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let threads = args.threads.unwrap_or_else(cores);
     let mut settings = match &args.config {
         Some(path) => Settings::load(path, args.profile.as_deref())?,
         None => Settings::profile(args.profile.as_deref().unwrap_or("quick"))?,
@@ -160,11 +161,19 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
     }
     settings.validate()?;
     let executor = Executor::detect()?;
-    report::check_writable(&args.out)?;
+    report::check_writable(&args.out).map_err(CliError::Out)?;
 
     let start = Instant::now();
-    let (report, trajectories) = verify(&settings, &claims, &controls, executor, threads, start)?;
-    report::write(&report, Some(&trajectories), &settings.to_toml(), &args.out)?;
+    // A report from a profile alone is repeated by its name, any other by its settings.
+    let pristine = Settings { seed: settings.seed, ..Settings::profile(&settings.profile)? };
+    let source = match &args.config {
+        Some(path) if settings != pristine => {
+            format!("{} with {}", settings.profile, path.file_name().unwrap_or_default().to_string_lossy())
+        }
+        _ => settings.profile.clone(),
+    };
+    let (report, trajectories) = verify(&settings, &source, &claims, &controls, executor, threads, start)?;
+    report::write(&report, Some(&trajectories), &settings.to_toml(), &args.out).map_err(CliError::Out)?;
     summarise(&report);
     say(&format!("report: {}\n", args.out.join("index.html").display()));
     Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -173,6 +182,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
 /// Plan, simulate, judge.
 fn verify(
     settings: &Settings,
+    source: &str,
     claims: &[&'static dyn Claim],
     controls: &[&Control],
     executor: Executor,
@@ -186,7 +196,7 @@ fn verify(
         plan.add(ladders);
     }
     for spec in plan.specs() {
-        spec.validate()?;
+        spec.validate().map_err(|error| by_rule(settings, error))?;
     }
     check_memory(plan.specs(), threads)?;
     check_time(plan.specs(), threads)?;
@@ -197,7 +207,7 @@ fn verify(
 
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
-        profile: settings.profile.clone(),
+        profile: source.to_owned(),
         seed: settings.seed,
         commit: env!("FC_COMMIT").to_owned(),
         host: Host { cpu: cpu_name(), isa: executor.isa().to_string(), threads },
@@ -220,13 +230,34 @@ fn verify(
     Ok((report, trajectories::csv(&results)))
 }
 
+fn seed(text: &str) -> Result<u64, String> {
+    // TOML's integers, in which the settings are saved, end at 2^63 - 1.
+    let seed = text.parse().ok().filter(|&seed| i64::try_from(seed).is_ok());
+    seed.ok_or_else(|| format!("must be a whole number from 0 to {}", i64::MAX))
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|threads| (1..=4096).contains(threads));
+    threads.ok_or_else(|| "must be a whole number, at least 1 and at most 4096".to_owned())
+}
+
+/// Threads that this machine runs at once.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn choose(ids: &[String]) -> Result<Vec<&'static dyn Claim>, CliError> {
     let all = claims::all();
     for id in ids {
         if !all.iter().any(|claim| claim.id() == id) {
             let similarity = |claim: &&&dyn Claim| strsim::jaro_winkler(claim.id(), id);
             let nearest = all.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-            return Err(CliError::Claim { given: id.clone(), nearest: nearest.map_or("thm1", |claim| claim.id()) });
+            let names: Vec<&str> = all.iter().map(|claim| claim.id()).collect();
+            return Err(CliError::Claim {
+                given: id.clone(),
+                nearest: nearest.map_or("thm1", |claim| claim.id()),
+                all: names.join(", "),
+            });
         }
     }
     Ok(all.into_iter().filter(|claim| ids.is_empty() || ids.iter().any(|id| id == claim.id())).collect())
@@ -244,39 +275,39 @@ fn list(claims: &[&'static dyn Claim], controls: &[&Control]) {
 fn summarise(report: &Report) {
     for claim in &report.claims {
         let holding = claim.checks.iter().filter(|check| check.verdict == Verdict::Holds).count();
-        say(&format!(
-            "{:<12} {:<14} {} ({holding} of {} checks hold)\n",
-            claim.verdict,
-            claim.id,
-            claim.title,
-            claim.checks.len()
-        ));
+        let (verdict, id, title) = (claim.verdict, &claim.id, &claim.title);
+        say(&format!("{verdict:<12} {id:<12} {title} ({holding} of {} checks hold)\n", claim.checks.len()));
         for check in claim.checks.iter().filter(|check| check.verdict != Verdict::Holds) {
-            say(&format!(
-                "{:<12} {:<14} {}: {:.4} in [{:.4}, {:.4}], bounds [{:.4}, {:.4}]\n",
-                "",
-                check.verdict.to_string(),
-                check.quantity,
-                check.measured,
-                check.interval[0],
-                check.interval[1],
-                check.accept[0],
-                check.accept[1]
-            ));
+            let [low, high] = check.interval;
+            say(&format!("    {}: {}\n", check.verdict, check.quantity));
+            say(&format!("        {:.4}, interval [{low:.4}, {high:.4}], {}\n", check.measured, bounds(check.accept)));
         }
         for assumption in claim.assumptions.iter().filter(|assumption| !assumption.met) {
-            say(&format!("{:<12} {:<14} {}\n", "", "not met", assumption.text));
+            say(&format!("    assumption not met: {}\n", assumption.text));
         }
     }
-    let caught = report.controls.iter().filter(|control| control.caught).count();
-    say(&format!("controls: {caught} of {} caught\n", report.controls.len()));
     for control in report.controls.iter().filter(|control| !control.caught) {
-        say(&format!(
-            "{:<12} {:<14} {} of {}: {}\n",
-            "not caught", control.verdict, control.id, control.claim, control.change
-        ));
+        let ControlReport { id, claim, verdict, change, .. } = control;
+        say(&format!("control {id} of {claim} not caught ({verdict}, expected violated): {change}\n"));
     }
-    say(&format!("{:.1} s\n", report.elapsed_seconds));
+    let holding = report.claims.iter().filter(|claim| claim.verdict == Verdict::Holds).count();
+    let caught = report.controls.iter().filter(|control| control.caught).count();
+    say(&format!(
+        "{holding} of {} claims hold, {caught} of {} controls caught, in {:.1} s\n",
+        report.claims.len(),
+        report.controls.len(),
+        report.elapsed_seconds
+    ));
+}
+
+/// Bounds in words.
+fn bounds([low, high]: [f64; 2]) -> String {
+    match (low.is_finite(), high.is_finite()) {
+        (true, true) => format!("must lie between {low} and {high}"),
+        (false, true) => format!("must lie below {high}"),
+        (true, false) => format!("must lie above {low}"),
+        (false, false) => "no bounds".to_owned(),
+    }
 }
 
 /// Writes to standard output; a reader that has gone away is no error of ours.
@@ -289,30 +320,73 @@ fn one_line(message: &str) -> String {
     let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     lines
-        .take_while(|line| !line.starts_with("Usage:"))
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .map(|line| line.trim_start_matches("tip: ").to_owned())
-        .fold(first, |text, line| format!("{text}; {line}"))
+        .fold(
+            first,
+            |text, line| if text.ends_with(':') { format!("{text} {line}") } else { format!("{text}; {line}") },
+        )
+}
+
+/// An error in a rate that the settings leave to its rule, in terms of what the rule takes.
+fn by_rule(settings: &Settings, error: SpecError) -> SpecError {
+    let training = &settings.training;
+    match (error.field.as_str(), training.learning_rate, training.weight_decay) {
+        ("weight_decay", _, Rate::Rule(_)) => SpecError::new(
+            "training.decay",
+            training.decay,
+            format!("smaller: it makes weight_decay = {}, which must be {}", error.value, error.expected),
+        ),
+        ("learning_rate", Rate::Rule(_), _) => SpecError::new(
+            "training.steps_per_unit",
+            training.steps_per_unit,
+            format!("such that learning_rate = m/(steps_per_unit d0), here {}, is {}", error.value, error.expected),
+        ),
+        _ => error,
+    }
 }
 
 fn check_memory(specs: &[RunSpec], threads: usize) -> Result<(), CliError> {
     const GIB: f64 = (1u64 << 30) as f64;
-    let mut sizes: Vec<f64> = specs.iter().map(RunSpec::memory_bytes).collect();
-    sizes.sort_by(|a, b| b.total_cmp(a));
+    let mut order: Vec<&RunSpec> = specs.iter().collect();
+    order.sort_by(|a, b| b.memory_bytes().total_cmp(&a.memory_bytes()));
+    let running: f64 = order.iter().take(threads).map(|spec| spec.memory_bytes()).sum();
     let kept: f64 = specs.iter().map(RunSpec::record_bytes).sum();
-    let needed = (sizes.iter().take(threads).sum::<f64>() + kept) / GIB;
-    match available_memory() {
-        Some(available) if needed > available / GIB => Err(CliError::Memory { needed, available: available / GIB }),
+    match (available_memory(), order.first()) {
+        (Some(available), Some(spec)) if running + kept > available => {
+            Err(CliError::Memory { needed: (running + kept) / GIB, available: available / GIB, largest: size(spec) })
+        }
         _ => Ok(()),
     }
 }
 
-/// Refuses what would not end within a month, a run's steps and a slow core's 10 GFLOP/s taken together.
+/// Refuses what would not end within a month, by the time that a slow core takes for its arithmetic, its random numbers and
+/// its steps.
 fn check_time(specs: &[RunSpec], threads: usize) -> Result<(), CliError> {
-    const STEP_SECONDS: f64 = 1e-6;
-    let seconds: f64 = specs.iter().map(|spec| spec.flops() / 1e10 + spec.steps as f64 * STEP_SECONDS).sum();
-    let days = seconds / threads as f64 / 86_400.0;
-    let steps = specs.iter().map(|spec| spec.steps).max().unwrap_or(0);
-    if days > 30.0 { Err(CliError::Time { days, steps }) } else { Ok(()) }
+    let seconds = |spec: &RunSpec| {
+        let (steps, records) = (spec.steps as f64, spec.record_steps.len() as f64);
+        let drawn = steps * spec.batch as f64 + records * (spec.eval_samples + spec.ood_samples()) as f64;
+        spec.flops() / 1e10 + 5e-9 * drawn * spec.data.d0() as f64 + 1e-6 * steps
+    };
+    let total: f64 = specs.iter().map(seconds).sum();
+    let days = total / threads.min(specs.len()).min(cores()).max(1) as f64 / 86_400.0;
+    match specs.iter().max_by(|a, b| seconds(a).total_cmp(&seconds(b))) {
+        Some(longest) if days > 30.0 => Err(CliError::Time { days, longest: size(longest) }),
+        _ => Ok(()),
+    }
+}
+
+/// What a run's cost depends on, in words.
+fn size(spec: &RunSpec) -> String {
+    format!(
+        "d0 = {}, m = {}, batch = {}, eval_samples = {}, {} steps, {} records",
+        spec.data.d0(),
+        spec.m,
+        spec.batch,
+        spec.eval_samples,
+        spec.steps,
+        spec.record_steps.len()
+    )
 }
 
 /// Memory that the system says is free, in bytes, where it says so.

@@ -96,7 +96,7 @@ pub fn self_similar(settings: &Settings) -> Vec<Ladder<RunSpec>> {
         rung(d0 as f64, ladder.replicates, settings, |seed| {
             let mut spec = base(settings, shape, seed);
             spec.steps = t1(settings, &spec);
-            spec.record_steps = (8..=16).map(|sixteenth| spec.steps * sixteenth / 16).collect();
+            spec.record_steps = (8..=16).map(|i| spec.steps / 16 * i + spec.steps % 16 * i / 16).collect();
             spec.record_steps.dedup();
             spec
         })
@@ -181,7 +181,7 @@ fn base(settings: &Settings, shape: Shape, seed: u64) -> RunSpec {
 
 /// Records 0, geometric steps (`density` times `records_per_octave` an octave), `marks`, and `last`.
 fn schedule(settings: &Settings, spec: &mut RunSpec, last: u64, marks: &[u64], density: u32) {
-    let ratio = (f64::from(settings.measure.records_per_octave * density)).recip().exp2();
+    let ratio = (f64::from(settings.measure.records_per_octave) * f64::from(density)).recip().exp2();
     let geometric = std::iter::successors(Some(1.0), |x| Some(x * ratio)).map(|x: f64| x.round() as u64);
     let mut records: Vec<u64> = std::iter::once(0)
         .chain(geometric.take_while(|&step| step < last))

@@ -1,6 +1,7 @@
 //! Progress of the simulation: a bar with the time left on a terminal, plain lines elsewhere.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use feature_contamination::RunSpec;
@@ -11,9 +12,9 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     start: Instant,
     total: u64,
-    done: AtomicU64,
     runs: usize,
-    finished: AtomicU64,
+    /// Runs that have ended, and their weight; locked while a line is written, so that lines come in order.
+    ended: Mutex<(usize, u64)>,
 }
 
 impl Progress {
@@ -27,36 +28,29 @@ impl Progress {
             bar.set_message(format!("0/{} runs", specs.len()));
             bar
         });
-        let progress = Self {
-            bar,
-            start: Instant::now(),
-            total,
-            done: AtomicU64::new(0),
-            runs: specs.len(),
-            finished: AtomicU64::new(0),
-        };
-        if progress.bar.is_none() {
-            eprintln!("simulating {} runs", specs.len());
+        if bar.is_none() {
+            say(&format!("simulating {} runs", specs.len()));
         }
-        progress
+        Self { bar, start: Instant::now(), total, runs: specs.len(), ended: Mutex::new((0, 0)) }
     }
 
     /// A run has ended.
     pub fn done(&self, spec: &RunSpec) {
         let weight = weight(spec);
-        let before = self.done.fetch_add(weight, Ordering::Relaxed);
-        let finished = self.finished.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, after) = (ended.1, ended.1 + weight);
+        *ended = (ended.0 + 1, after);
+        let message = format!("{}/{} runs", ended.0, self.runs);
         if let Some(bar) = &self.bar {
             bar.inc(weight);
-            bar.set_message(format!("{finished}/{} runs", self.runs));
+            bar.set_message(message);
             return;
         }
         // A line for every tenth of the work.
-        let tenth = |work: u64| 10 * work / self.total.max(1);
-        let after = before + weight;
-        if tenth(after) > tenth(before) {
+        let percent = |work: u64| 100 * work / self.total.max(1);
+        if percent(after) / 10 > percent(before) / 10 {
             let left = self.start.elapsed().as_secs_f64() * (self.total - after.min(self.total)) as f64 / after as f64;
-            eprintln!("{finished}/{} runs, {} %, about {left:.0} s left", self.runs, 100 * after / self.total.max(1));
+            say(&format!("{message}, {} %, about {left:.0} s left", percent(after)));
         }
     }
 
@@ -66,6 +60,11 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A line on standard error; a reader that has gone away is no error of ours.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A run's arithmetic in MFLOP, at least 1.

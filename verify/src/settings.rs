@@ -159,14 +159,19 @@ impl Settings {
         let text =
             std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
         let parse_error = |message| SettingsError::Parse { path: path.to_owned(), message };
-        let user: toml::Table = toml::from_str(&text).map_err(|error| parse_error(describe(&text, &error)))?;
+        let user: toml::Table = toml::from_str(&text).map_err(|error| parse_error(syntax(&text, &error)))?;
         let named = user.get("profile").and_then(toml::Value::as_str);
+        if let Some(named) = named.filter(|named| !PROFILES.contains(named)) {
+            return Err(SettingsError::Profile(named.to_owned()));
+        }
         let base = Self::profile(profile.or(named).unwrap_or("quick"))?;
         let mut merged = toml::Table::try_from(&base).map_err(|error| parse_error(error.to_string()))?;
         overlay(&mut merged, &user);
         // Parsed from text again, so that the error carries the key; the place in the user's file is found by it.
         let merged = toml::to_string(&merged).map_err(|error| parse_error(error.to_string()))?;
-        toml::from_str(&merged).map_err(|error| parse_error(describe(&text, &error)))
+        let settings: Self = toml::from_str(&merged).map_err(|error| parse_error(describe(&text, &merged, &error)))?;
+        // The flag's profile, if that is another than the file's: it is where the values come from.
+        Ok(Self { profile: base.profile, ..settings })
     }
 
     /// The settings as a configuration file.
@@ -191,6 +196,11 @@ impl Settings {
         settings.ladder_d0.d0.clone_from(&self.controls.d0);
         settings.ladder_m.m.clone_from(&self.controls.m);
         settings.ladder_law.d0.clone_from(&self.controls.d0);
+        // The rungs that cost least: few steps where d is large, small batches where it is small.
+        let d = &mut settings.ladder_d.d;
+        d.drain(..d.len().saturating_sub(2));
+        settings.ladder_linear.d.truncate(2);
+        settings.ladder_linear.batch.truncate(2);
         for replicates in [
             &mut settings.ladder_d0.replicates,
             &mut settings.ladder_m.replicates,
@@ -225,10 +235,51 @@ impl Settings {
         if self.times.t2 < self.times.t1 {
             return Err(SpecError::new("times.t2", self.times.t2, format!("at least t1 = {}", self.times.t1)).into());
         }
-        positive("ladder_d0.d_exponent", self.ladder_d0.d_exponent)?;
         positive("ladder_d.steps_to_t0", f64::from(self.ladder_d.steps_to_t0))?;
-        positive("measure.records_per_octave", f64::from(self.measure.records_per_octave))?;
+        if !(1..=1000).contains(&self.measure.records_per_octave) {
+            let expected = "between 1 and 1000";
+            return Err(SpecError::new("measure.records_per_octave", self.measure.records_per_octave, expected).into());
+        }
+        // A quarter of them has the shifted background, and a variance needs two.
+        at_least("measure.eval_samples", self.measure.eval_samples, 8, "")?;
+        at_least("model.d_core", self.model.d_core, 1, "")?;
+        at_least("model.d_bg", self.model.d_bg, 1, "")?;
+        at_least("network.m", self.network.m, 1, "")?;
+        at_least("training.batch", self.training.batch, 1, "")?;
+        let d0 = (self.model.d_core as u64).saturating_add(self.model.d_bg as u64);
+        let sum = " (d0 = model.d_core + model.d_bg)";
+        at_least("model.d", self.model.d, d0, sum)?;
         ladder("ladder_d0.d0", &self.ladder_d0.d0)?;
+        for (field, sizes) in [
+            ("ladder_d0.d0", &self.ladder_d0.d0),
+            ("ladder_law.d0", &self.ladder_law.d0),
+            ("controls.d0", &self.controls.d0),
+        ] {
+            for &size in sizes {
+                let share = size as f64 / d0 as f64;
+                let d_core = (self.model.d_core as f64 * share).round() as usize;
+                if d_core == 0 || d_core >= size || (self.network.m as f64 * share).round() < 1.0 {
+                    let expected = "large enough for a core feature, a background feature and a neuron in the proportions \
+                                    d_core : d_bg : m of the model";
+                    return Err(SpecError::new(field, size, expected).into());
+                }
+                let exponent = self.ladder_d0.d_exponent;
+                if field != "ladder_law.d0" && !(exponent >= 1.0 && (size as f64).powf(exponent) < 2f64.powi(63)) {
+                    let expected = format!("at least 1, and such that d = d0^d_exponent < 2^63 at {field} = {size}");
+                    return Err(SpecError::new("ladder_d0.d_exponent", exponent, expected).into());
+                }
+            }
+        }
+        for (field, sizes) in [("ladder_d.d", &self.ladder_d.d), ("ladder_linear.d", &self.ladder_linear.d)] {
+            sizes.iter().try_for_each(|&d| at_least(field, d, d0, sum))?;
+        }
+        for (field, sizes) in [
+            ("ladder_m.m", &self.ladder_m.m),
+            ("controls.m", &self.controls.m),
+            ("ladder_linear.batch", &self.ladder_linear.batch),
+        ] {
+            sizes.iter().try_for_each(|&size| at_least(field, size, 1, ""))?;
+        }
         ladder("ladder_m.m", &self.ladder_m.m)?;
         ladder("ladder_d.d", &self.ladder_d.d)?;
         ladder("ladder_linear.d", &self.ladder_linear.d)?;
@@ -261,6 +312,10 @@ impl Settings {
     }
 }
 
+fn at_least<T: PartialOrd + std::fmt::Display>(field: &str, value: T, least: T, which: &str) -> Result<(), SpecError> {
+    if value >= least { Ok(()) } else { Err(SpecError::new(field, value, format!("at least {least}{which}"))) }
+}
+
 /// A ladder has two rungs or more, ascending: an exponent needs them.
 fn ladder<T: PartialOrd + std::fmt::Debug>(field: &str, sizes: &[T]) -> Result<(), SpecError> {
     if sizes.len() >= 2 && sizes.is_sorted_by(|a, b| a < b) {
@@ -281,17 +336,77 @@ fn overlay(base: &mut toml::Table, over: &toml::Table) {
     }
 }
 
-/// An error in one line, with the nearest right name for an unknown key, and the line of `text` where the key stands.
-fn describe(text: &str, error: &toml::de::Error) -> String {
-    let message = one_line(error);
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let Some(wrong) = quoted.next().filter(|_| message.starts_with("unknown")) else {
-        return message;
-    };
-    let nearest = quoted.max_by(|a, b| strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong)));
-    let line = text.lines().position(|line| line.contains(wrong)).map(|index| format!("line {}: ", index + 1));
-    let hint = nearest.map(|name| format!("; did you mean `{name}`?"));
-    format!("{}{message}{}", line.unwrap_or_default(), hint.unwrap_or_default())
+/// An error in the syntax of `text`, with its line.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+    format!("{}{}", line.map(|line| format!("line {line}: ")).unwrap_or_default(), one_line(error))
+}
+
+/// An error in the `merged` settings in one line: the line of the user's `text`, the key, what is wrong with it, and the
+/// nearest right name for an unknown one.
+fn describe(text: &str, merged: &str, error: &toml::de::Error) -> String {
+    let mut message = one_line(error);
+    if let Some((wrong, names)) =
+        message.strip_prefix("unknown ").and_then(|rest| rest.split_once('`')?.1.rsplit_once("`, expected "))
+    {
+        let names = names.split('`').skip(1).step_by(2);
+        let nearest = names.max_by(|a, b| strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong)));
+        message += &nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    } else if let Some((reason, expected)) = message.rsplit_once(", expected ") {
+        let expected = match expected {
+            "usize" | "u64" | "u32" => "a whole number, not negative",
+            "f64" => "a number",
+            "a sequence" => "a list",
+            "variant identifier" => "the name of a shape",
+            "internally tagged enum Distribution" => "a table with a shape and its parameters",
+            _ if expected.starts_with("struct ") => "a table",
+            _ => expected,
+        };
+        message = format!("{reason}, expected {expected}");
+    }
+    let (section, key) = error.span().map(|span| key_at(merged, span.start)).unwrap_or_default();
+    let line = line_of(text, section, key).map(|line| format!("line {line}: ")).unwrap_or_default();
+    let name = [section, key].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+    format!("{line}{name}{}{message}", if name.is_empty() { "" } else { ": " })
+}
+
+/// A line's section if it begins one.
+fn header(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix('[').map(|rest| rest.trim_start_matches('[').split(']').next().unwrap_or_default())
+}
+
+/// The key of a line, if it has one.
+fn key(line: &str) -> Option<&str> {
+    line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.starts_with('#'))
+}
+
+/// Section and key at a place in a text that has one key a line.
+fn key_at(text: &str, place: usize) -> (&str, &str) {
+    let (mut section, mut end) = ("", 0);
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        section = header(line).unwrap_or(section);
+        if end > place {
+            return (section, if header(line).is_some() { "" } else { key(line).unwrap_or_default() });
+        }
+    }
+    (section, "")
+}
+
+/// The line of a key in a user's file; of the table that it stands in, where that is written in one line.
+fn line_of(text: &str, section: &str, wanted: &str) -> Option<usize> {
+    let mut current = "";
+    for (index, line) in text.lines().enumerate() {
+        let begins = header(line);
+        current = begins.unwrap_or(current);
+        if current == section
+            && (if wanted.is_empty() { begins.is_some() } else { begins.is_none() && key(line) == Some(wanted) })
+        {
+            return Some(index + 1);
+        }
+    }
+    let (outer, table) = section.rsplit_once('.')?;
+    line_of(text, outer, table)
 }
 
 fn one_line(error: &toml::de::Error) -> String {

@@ -80,10 +80,16 @@ impl Claim for BalanceRoot {
         let balance = features.runs().map(|run| run.spec.data.b() / run.spec.data.c()).fold(0.0, f64::max);
         Ok(Judgement {
             checks,
-            assumptions: vec![Assumption {
-                text: format!("Every example is in the hinge's linear part up to T₁ (here B/C ≤ {balance:.3})"),
-                met: features.runs().all(|run| run.records.iter().all(|record| record.active_fraction == 1.0)),
-            }],
+            assumptions: vec![
+                Assumption {
+                    text: format!("The ladder reaches {SMALLEST} features, from where on the law is checked"),
+                    met: features.rungs.iter().any(|rung| rung.size >= SMALLEST),
+                },
+                Assumption {
+                    text: format!("Every example is in the hinge's linear part up to T₁ (here B/C ≤ {balance:.3})"),
+                    met: features.runs().all(|run| run.records.iter().all(|record| record.active_fraction == 1.0)),
+                },
+            ],
             figures: vec![figure(
                 "balance-law",
                 "The balance law",

@@ -112,10 +112,31 @@ fn check_target(dir: &Path) -> Result<(PathBuf, bool), ReportError> {
         let foreign = foreign.to_string_lossy();
         return Err(occupied(&format!("holds {foreign:?}, which no report wrote; name an empty or new folder")));
     }
+    for (folder, extension) in [("figures", "svg"), ("series", "csv")] {
+        let Ok(entries) = fs::read_dir(target.join(folder)) else { continue };
+        for entry in entries {
+            let name = entry.map_err(ReportError::io("read", dir))?.file_name();
+            if Path::new(&name).extension().is_none_or(|end| end != extension) && name != ".DS_Store" {
+                let foreign = Path::new(folder).join(name);
+                return Err(occupied(&format!(
+                    "holds {foreign:?}, which no report wrote; name an empty or new folder"
+                )));
+            }
+        }
+    }
     if !names.is_empty() && !names.iter().any(|name| name == JSON) {
         return Err(occupied(&format!("is not empty and no earlier report (no {JSON}); name an empty or new folder")));
     }
+    if !names.is_empty() && !is_report(&target.join(JSON)) {
+        return Err(occupied(&format!("holds a {JSON} that no report wrote; name an empty or new folder")));
+    }
     Ok((target, true))
+}
+
+/// Whether a file is a `report.json`, of whatever version.
+fn is_report(path: &Path) -> bool {
+    let json = fs::read(path).ok().and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    json.is_some_and(|json| json.get("schema_version").is_some_and(serde_json::Value::is_u64))
 }
 
 /// `.<name>.<kind>-<pid>` beside a path; numbered if another run with our process number left its own.

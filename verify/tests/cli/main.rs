@@ -1,0 +1,8 @@
+//! The `verify` binary, driven as a user drives it: by its command line and its files.
+
+mod bad_input;
+mod folders;
+mod harness;
+mod processes;
+mod reports;
+mod results;
