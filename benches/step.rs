@@ -1,0 +1,31 @@
+//! How long does a step of training take, drawing its batch included? Group `step_1t`.
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use feature_contamination::RunSpec;
+use feature_contamination::simulate::Training;
+use feature_contamination_benches::{SHAPES, executors};
+
+fn step_1t(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("step_1t");
+    for (n, d0, m) in SHAPES {
+        // So small a step that no example leaves the hinge's linear part while it is measured.
+        let spec = RunSpec { batch: n, learning_rate: 1e-6, ..RunSpec::uniform(d0 / 2, d0 - d0 / 2, 4 * d0 as u64, m) };
+        group.throughput(Throughput::Elements(4 * (n * d0 * m) as u64));
+        for (id, executor) in executors() {
+            let mut training = Training::new(&spec, executor).unwrap();
+            group.bench_function(BenchmarkId::new(id, format!("{n}x{d0}x{m}")), |bencher| {
+                bencher.iter(|| training.advance().unwrap());
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+    targets = step_1t
+}
+criterion_main!(benches);
