@@ -73,11 +73,7 @@ fn summary(spec: &RunSpec, factor: &str) -> RunSummary {
         d_bg: spec.data.background.count,
         d: spec.d,
         m: spec.m,
-        activation: match spec.activation {
-            Activation::Relu => "relu",
-            Activation::Identity => "identity",
-        }
-        .to_owned(),
+        activation: activation_name(spec.activation).to_owned(),
         batch: spec.batch,
         learning_rate: spec.learning_rate,
         weight_decay: spec.weight_decay,
@@ -85,5 +81,13 @@ fn summary(spec: &RunSpec, factor: &str) -> RunSummary {
         eval_samples: spec.eval_samples,
         c: spec.data.c(),
         b: spec.data.b(),
+    }
+}
+
+/// The activation's name, as in files.
+pub(crate) fn activation_name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Relu => "relu",
+        Activation::Identity => "identity",
     }
 }
