@@ -280,7 +280,12 @@ fn summarise(report: &Report) {
         for check in claim.checks.iter().filter(|check| check.verdict != Verdict::Holds) {
             let [low, high] = check.interval;
             say(&format!("    {}: {}\n", check.verdict, check.quantity));
-            say(&format!("        {:.4}, interval [{low:.4}, {high:.4}], {}\n", check.measured, bounds(check.accept)));
+            let measured = if low.is_nan() || high.is_nan() {
+                "no estimate".to_owned()
+            } else {
+                format!("{:.4}, interval [{low:.4}, {high:.4}]", check.measured)
+            };
+            say(&format!("        {measured}, {}\n", bounds(check.accept)));
         }
         for assumption in claim.assumptions.iter().filter(|assumption| !assumption.met) {
             say(&format!("    assumption not met: {}\n", assumption.text));
