@@ -1,6 +1,6 @@
 //! The command line: `verify [FLAGS]` and `verify report DIR`.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -405,9 +405,4 @@ fn cpu_name() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
-}
-
-/// Whether progress is drawn as a bar.
-pub(crate) fn on_terminal() -> bool {
-    std::io::stderr().is_terminal()
 }

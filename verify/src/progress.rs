@@ -1,6 +1,6 @@
 //! Progress of the simulation: a bar with the time left on a terminal, plain lines elsewhere.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ impl Progress {
     /// Nothing done yet.
     pub fn new(specs: &[RunSpec]) -> Self {
         let total = specs.iter().map(weight).sum();
-        let bar = crate::cli::on_terminal().then(|| {
+        let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
             let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {eta} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
