@@ -2,9 +2,9 @@
 
 use feature_contamination::{RunSpec, Trajectory};
 
-use super::check::{Estimate, Rule, check};
+use super::check::Rule;
 use super::draw::{BLACK, figure, log, median, panel, series};
-use super::measure::{means, points};
+use super::measure::{check_rungs, means, points, predictions};
 use super::{Assumption, Claim, Judgement};
 use crate::ladders;
 use crate::plan::{Ladder, Measured};
@@ -51,32 +51,25 @@ impl Claim for BalanceRoot {
             medians.iter().sum::<f64>() / medians.len() as f64
         };
         let estimates = means(features, p_oth)?;
-        let mut checks = vec![];
-        let mut predictions = vec![];
-        for (rung, estimate) in features.rungs.iter().zip(&estimates) {
-            let Some(run) = rung.runs.first() else { continue };
-            let p = balance_root(&run.spec.data);
-            predictions.push(Point::at(rung.size, p));
-            if rung.size >= SMALLEST {
-                let scaled = Estimate {
-                    value: estimate.value / p,
-                    interval: estimate.interval.map(|x| x / p),
-                    confidence: estimate.confidence,
-                };
-                checks.push(check(
-                    format!("p_oth over the law's root at d₀ = {} (median neuron, mean over T₁/2 ≤ t ≤ T₁)", rung.size),
-                    SOURCE,
-                    scaled,
-                    Some(1.0),
-                    Rule::within(
-                        0.95,
-                        1.05,
-                        "the law drops terms of relative order 1/d₀ (non-Gaussian shape) and what is left of the start; \
-                         3 % at d₀ = 32, and as much again for the interval",
-                    ),
-                ));
-            }
-        }
+        let predictions = predictions(features, |run| balance_root(&run.spec.data));
+        let large = Measured {
+            factor: features.factor,
+            rungs: features.rungs.iter().filter(|rung| rung.size >= SMALLEST).cloned().collect(),
+        };
+        let ratios = means(&large, |run| p_oth(run) / balance_root(&run.spec.data))?;
+        let checks = vec![check_rungs(
+            "p_oth over the law's root (median neuron, mean over T₁/2 ≤ t ≤ T₁)",
+            SOURCE,
+            &large,
+            &ratios,
+            Some(&large.rungs.iter().map(|rung| Point::at(rung.size, 1.0)).collect::<Vec<_>>()),
+            Rule::within(
+                0.95,
+                1.05,
+                "the law drops terms of relative order 1/d₀ (non-Gaussian shape) and what is left of the start; 3 % at \
+                 d₀ = 32, and as much again for the interval",
+            ),
+        )];
         let balance = features.runs().map(|run| run.spec.data.b() / run.spec.data.c()).fold(0.0, f64::max);
         Ok(Judgement {
             checks,

@@ -6,7 +6,7 @@ use crate::report::model::{Check, Verdict};
 pub const FAMILY_ERROR: f64 = 0.01;
 
 /// The most checks that a report may have; `FAMILY_ERROR / MAX_CHECKS` is each one's share. A test counts them.
-pub const MAX_CHECKS: usize = 40;
+pub const MAX_CHECKS: usize = 30;
 
 /// Confidence level of every check's interval.
 pub const CONFIDENCE: f64 = 1.0 - FAMILY_ERROR / MAX_CHECKS as f64;

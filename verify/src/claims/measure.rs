@@ -40,48 +40,44 @@ pub fn paired_exponent(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) ->
     Ok(Estimate { value, interval, confidence: CONFIDENCE })
 }
 
-/// Mean over the replicates of a rung, with Student's interval.
+/// Mean over the replicates at every rung, with Student's intervals, which hold for all rungs at once (Bonferroni).
+/// *Missing* where some run's value is not finite.
 ///
 /// # Errors
 /// Fewer than two replicates.
-pub fn mean(rung: &Runs, value: impl Fn(&Trajectory) -> f64) -> Result<Estimate, StatsError> {
-    let values: Vec<f64> = rung.runs.iter().map(|run| value(run)).collect();
-    if !values.iter().all(|value| value.is_finite()) {
-        return Ok(Estimate::missing());
-    }
-    let interval = interval::student_interval(&values, CONFIDENCE)?;
-    Ok(Estimate { value: values.iter().sum::<f64>() / values.len() as f64, interval, confidence: CONFIDENCE })
-}
-
-/// Fraction of neurons, `count(run)` of each run's `m`, pooled over the replicates of a rung, with Clopper–Pearson's
-/// interval: neurons start independently and, before the hinge gates, move independently given the batches.
-///
-/// # Errors
-/// No neurons.
-pub fn fraction(rung: &Runs, count: impl Fn(&Trajectory) -> usize) -> Result<Estimate, StatsError> {
-    let trials: u64 = rung.runs.iter().map(|run| run.spec.m as u64).sum();
-    let successes: u64 = rung.runs.iter().map(|run| count(run) as u64).sum();
-    Ok(Estimate {
-        value: successes as f64 / trials as f64,
-        interval: interval::clopper_pearson(successes, trials, CONFIDENCE)?,
-        confidence: CONFIDENCE,
-    })
-}
-
-/// [`mean`] at every rung.
-///
-/// # Errors
-/// As for [`mean`].
 pub fn means(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Result<Vec<Estimate>, StatsError> {
-    ladder.rungs.iter().map(|rung| mean(rung, &value)).collect()
+    let confidence = each_of(ladder);
+    let mean = |rung: &Runs| {
+        let values: Vec<f64> = rung.runs.iter().map(|run| value(run)).collect();
+        if !values.iter().all(|value| value.is_finite()) {
+            return Ok(Estimate::missing());
+        }
+        let interval = interval::student_interval(&values, confidence)?;
+        Ok(Estimate { value: values.iter().sum::<f64>() / values.len() as f64, interval, confidence: CONFIDENCE })
+    };
+    ladder.rungs.iter().map(mean).collect()
 }
 
-/// [`fraction`] at every rung.
+/// Fraction of neurons at every rung, `count(run)` of each run's `m`, pooled over the replicates, with Clopper–Pearson's
+/// intervals, which hold for all rungs at once (Bonferroni): neurons start independently and, before the hinge gates,
+/// move independently given the batches.
 ///
 /// # Errors
-/// As for [`fraction`].
+/// More counted than there are neurons.
 pub fn fractions(ladder: &Measured, count: impl Fn(&Trajectory) -> usize) -> Result<Vec<Estimate>, StatsError> {
-    ladder.rungs.iter().map(|rung| fraction(rung, &count)).collect()
+    let confidence = each_of(ladder);
+    let fraction = |rung: &Runs| {
+        let trials: u64 = rung.runs.iter().map(|run| run.spec.m as u64).sum();
+        let successes: u64 = rung.runs.iter().map(|run| count(run) as u64).sum();
+        let interval = interval::clopper_pearson(successes, trials, confidence)?;
+        Ok(Estimate { value: successes as f64 / trials as f64, interval, confidence: CONFIDENCE })
+    };
+    ladder.rungs.iter().map(fraction).collect()
+}
+
+/// The confidence of each rung's interval, so that all hold at once with [`CONFIDENCE`].
+fn each_of(ladder: &Measured) -> f64 {
+    interval::bonferroni(CONFIDENCE, ladder.rungs.len().max(1) as u64)
 }
 
 /// A prediction at every rung, from its first run.

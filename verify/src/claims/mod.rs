@@ -166,10 +166,38 @@ mod tests {
         assert!(ids.iter().all(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')));
     }
 
+    fn is_source(source: &str) -> bool {
+        source.starts_with("Paper: ") || source.starts_with("Derived: ")
+    }
+
+    /// Every claim judged on ladders so small that their verdicts mean nothing.
     #[test]
-    fn sources_have_the_stated_form() {
+    fn checks_are_as_many_as_the_error_is_shared_among_and_say_their_source_and_reason() {
+        let mut settings = Settings::profile("quick").unwrap();
+        settings.ladder_d0.d0 = vec![4, 8];
+        settings.ladder_law.d0 = vec![32, 64];
+        settings.ladder_m.m = vec![4, 8];
+        settings.ladder_d.d = vec![1 << 12, 1 << 14];
+        settings.ladder_linear.d = vec![64, 128];
+        settings.ladder_linear.batch = vec![64, 64];
+        settings.training.batch = 64;
+        settings.measure.eval_samples = 64;
+        let executor = feature_contamination::Executor::detect().unwrap();
+        let mut checks = 0;
         for claim in all() {
-            assert!(claim.source().starts_with("Paper: ") || claim.source().starts_with("Derived: "), "{}", claim.id());
+            assert!(is_source(claim.source()), "{}", claim.id());
+            let ladders = claim.plan(&settings);
+            let mut plan = crate::plan::Plan::default();
+            plan.add(&ladders);
+            let results = crate::execute::run_all(plan.specs(), executor, 2, &|_| ()).unwrap();
+            let judgement = claim.judge(&settings, &plan.resolve(&ladders, &results).unwrap()).unwrap();
+            assert!(!judgement.checks.is_empty() && !judgement.figures.is_empty(), "{}", claim.id());
+            for check in &judgement.checks {
+                assert!(is_source(&check.source) && !check.reason.is_empty(), "{}", check.quantity);
+                assert!(check.confidence == 1.0 || check.confidence == check::CONFIDENCE, "{}", check.quantity);
+            }
+            checks += judgement.checks.len();
         }
+        assert!(checks <= check::MAX_CHECKS, "{checks} checks");
     }
 }
