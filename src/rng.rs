@@ -43,6 +43,12 @@ pub fn stream(seed: u64, stream: Stream, step: u64, block: u64) -> Xoshiro256Plu
     Xoshiro256PlusPlus::seed_from_u64(derive(seed, &[stream as u64, step, block]))
 }
 
+/// The key of the vectorised uniform variates at `(seed, stream, step, block)`: not the one of [`stream`], whose generator
+/// would else be the first of those that the key seeds.
+pub fn fill_key(seed: u64, stream: Stream, step: u64, block: u64) -> u64 {
+    derive(seed, &[stream as u64, step, block, 1])
+}
+
 /// A seed of its own for the place `words` under `seed`, as independent of its neighbours as a hash of 64 bits makes it.
 pub fn derive(seed: u64, words: &[u64]) -> u64 {
     words.iter().fold(mix(seed), |key, &word| mix(key ^ mix(word)))
@@ -83,6 +89,16 @@ mod tests {
         assert_ne!(base, first(1, Stream::Signs, 2, 3));
         assert_ne!(base, first(1, Stream::Init, 3, 2));
         assert_ne!(base, first(1, Stream::Init, 2, 4));
+    }
+
+    #[test]
+    fn the_two_generators_of_a_place_have_nothing_in_common() {
+        let key = fill_key(1, Stream::Init, 2, 3);
+        assert_ne!(key, derive(1, &[Stream::Init as u64, 2, 3]));
+        assert_ne!(key, fill_key(1, Stream::Init, 3, 2));
+        let variates: Vec<u64> = (0..8).map(|_| stream(1, Stream::Init, 2, 3).next_u64()).collect();
+        let mut first_lane = Xoshiro256PlusPlus::seed_from_u64(key);
+        assert!(variates.iter().all(|&v| v != first_lane.next_u64()));
     }
 
     #[test]

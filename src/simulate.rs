@@ -168,7 +168,7 @@ impl<'s> Training<'s> {
         let spec = self.spec;
         let (n, m, width, d0) = (spec.batch, spec.m, self.network.width, spec.data.d0());
         let draw = Draw { seed: spec.seed, purpose: Purpose::Train, domain: Domain::Id, step: self.step, first_row: 0 };
-        spec.data.fill(draw, &mut self.latent_batch, &mut self.labels);
+        spec.data.fill(self.executor, draw, &mut self.latent_batch, &mut self.labels)?;
         if spec.labels == Labels::Shuffled {
             for (block, labels) in self.labels.chunks_mut(BLOCK_ROWS).enumerate() {
                 draw_labels(stream(spec.seed, Stream::ShuffledLabels, self.step, block as u64).next_u64(), labels);
@@ -330,7 +330,8 @@ impl<'s> Observer<'s> {
         for first_row in (0..samples).step_by(EVAL_CHUNK) {
             let rows = EVAL_CHUNK.min(samples - first_row);
             let (x, labels) = (&mut self.batch[..rows * d0], &mut self.labels[..rows]);
-            spec.data.fill(Draw { seed: spec.seed, purpose: Purpose::Evaluate, domain, step, first_row }, x, labels);
+            let draw = Draw { seed: spec.seed, purpose: Purpose::Evaluate, domain, step, first_row };
+            spec.data.fill(self.executor, draw, x, labels)?;
             self.mask.resize(rows, spec.m);
             self.executor.forward(
                 network.activation,

@@ -30,7 +30,7 @@ fn obvious_step(spec: &RunSpec, signs: &[i8], weights: &mut [f64], step: u64) {
     let (n, m, d0) = (spec.batch, spec.m, spec.data.d0());
     let (mut x, mut y) = (vec![0.0; n * d0], vec![0; n]);
     let draw = Draw { seed: spec.seed, purpose: Purpose::Train, domain: Domain::Id, step, first_row: 0 };
-    spec.data.fill(draw, &mut x, &mut y);
+    spec.data.fill(executor(), draw, &mut x, &mut y).unwrap();
     let mut next: Vec<f64> = weights.iter().map(|w| (1.0 - spec.learning_rate * spec.weight_decay) * w).collect();
     for (x, &y) in x.chunks(d0).zip(&y) {
         let dot = |k: usize| (0..d0).map(|j| weights[k * d0 + j] * f64::from(x[j])).sum::<f64>();
@@ -271,7 +271,7 @@ fn observables_are_what_their_names_say() {
     for (domain, samples) in [(Domain::Id, 3000), (Domain::Ood, 750)] {
         let (mut x, mut y) = (vec![0.0; samples * d0], vec![0; samples]);
         let draw = Draw { seed: spec.seed, purpose: Purpose::Evaluate, domain, step: 5, first_row: 0 };
-        spec.data.fill(draw, &mut x, &mut y);
+        spec.data.fill(executor(), draw, &mut x, &mut y).unwrap();
         let s = |row: &[f32], k: usize| -> f64 {
             row.iter().zip(&run.network.weights[k * d0..]).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum()
         };

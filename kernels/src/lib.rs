@@ -1,14 +1,15 @@
 //! Cache-blocked SIMD GEMM and fused ReLU kernels.
 //!
-//! Three operations on `f32` matrices with any strides, each written once and run with the best instruction set of the
+//! Four operations on `f32` matrices with any strides, each written once and run with the best instruction set of the
 //! host (AVX-512, AVX2 with FMA, or portable Rust):
 //!
 //! * [`Executor::gemm`]: C ← α A B + β C.
 //! * [`Executor::forward`]: h_i = Σ_k a_k act(⟨v_k, x_i⟩) and the activation pattern as bits; pre-activations are never
 //!   stored.
 //! * [`Executor::backward`]: G_k = Σ_i s_i b_ik x_i from those bits and signs s_i ∈ {−1, 0, 1}.
+//! * [`Executor::fill_uniform`]: uniform variates, the same bits on every instruction set.
 //!
-//! [`mod@reference`] has the same three in naive `f64`.
+//! [`mod@reference`] has the first three in naive `f64`, and the scalar definition of the last.
 //!
 //! ```
 //! use feature_contamination_kernels::{Activation, Executor, Mask, MatMut, MatRef, Workspace};
@@ -32,6 +33,7 @@
 mod arch;
 mod blocking;
 mod error;
+mod fill;
 mod gemm;
 mod isa;
 mod mask;

@@ -2,6 +2,7 @@
 //!
 //! Slow on purpose. Shapes are asserted, not returned as errors.
 
+use crate::fill::{centre_and_scale, split_mix};
 use crate::{Activation, MatRef};
 
 /// C ← α A B + β C in `f64`, C given and returned row-major \[m × n\]; with β = 0 the values of `c` play no role, with
@@ -89,6 +90,52 @@ pub fn backward(x: MatRef<'_, f32>, s: &[i8], active: &[bool], m: usize) -> Vec<
         }
     }
     g
+}
+
+/// out\[i, j\] = s_i centre + s_i scale k_ij in `f32`, row-major \[rows × cols\], every operation rounded by itself: the
+/// definition of [`crate::Executor::fill_uniform`], which gives the same bits. `s_i` is 1 throughout for `None`.
+///
+/// centre = (low + high) / 2 and scale = (high − low) / 2^32, reduced if a draw would lie past an end. Generator l of
+/// eight, an xoshiro256++, starts from the words 4 l, …, 4 l + 3 of SplitMix64 from state `seed`. Its step number i ⌈cols /
+/// 16⌉ + ⌊j / 16⌋ gives row i its columns j with j mod 16 = 2 l, by the low 32 bits as a signed k, and 2 l + 1, by the high
+/// ones.
+///
+/// # Panics
+/// If `s` has not one entry per row.
+#[must_use]
+pub fn fill_uniform(seed: u64, (low, high): (f32, f32), s: Option<&[i8]>, (rows, cols): (usize, usize)) -> Vec<f32> {
+    assert!(s.is_none_or(|s| s.len() == rows));
+    let (centre, scale) = centre_and_scale(low, high);
+    let mut generators: [[u64; 4]; 8] =
+        std::array::from_fn(|l| std::array::from_fn(|word| split_mix(seed, (4 * l + word) as u64)));
+    let mut out = vec![0.0; rows * cols];
+    for i in 0..rows {
+        let sign = s.map_or(1.0, |s| f32::from(s[i]));
+        for j0 in (0..cols).step_by(16) {
+            for (l, generator) in generators.iter_mut().enumerate() {
+                let bits = xoshiro256_plus_plus(generator);
+                for (j, k) in [(j0 + 2 * l, bits as i32), (j0 + 2 * l + 1, (bits >> 32) as i32)] {
+                    if j < cols {
+                        out[i * cols + j] = sign * centre + sign * scale * k as f32;
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The next output of xoshiro256++, as its authors write it down.
+fn xoshiro256_plus_plus(s: &mut [u64; 4]) -> u64 {
+    let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
+    let t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = s[3].rotate_left(45);
+    result
 }
 
 fn at(a: MatRef<'_, f32>, i: usize, j: usize) -> f64 {

@@ -3,6 +3,7 @@
 //! A type that implements them is a zero-sized proof that the host runs its instruction set; only [`crate::isa`] makes
 //! one. Methods check the lengths of what they get once per tile; that is what makes them safe to call.
 
+pub(crate) mod fill;
 pub(crate) mod portable;
 
 #[cfg(target_arch = "x86_64")]

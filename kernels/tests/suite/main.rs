@@ -2,6 +2,7 @@
 
 mod backward;
 mod errors;
+mod fill;
 mod forced_isa;
 mod forward;
 mod gemm;
