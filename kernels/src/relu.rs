@@ -12,7 +12,7 @@
 //! the method of the four Russians (Arlazarov, Dinic, Kronrod and Faradzev 1970). For m neurons and a block of 16
 //! features it takes N m / G + 2^G N / G vector additions in place of N m.
 
-use crate::arch::{Algorithm, BitTile, ReluKernel, Row};
+use crate::arch::{Algorithm, BitTile, ReluKernel, Row, table_entries};
 use crate::error::Operand;
 use crate::isa::{Executor, Token};
 use crate::mask::BLOCK;
@@ -250,7 +250,7 @@ impl Backward<'_> {
             compact(arch, mask, s, &mut ws.words);
             &ws.words
         };
-        let tables = ws.a.take((BLOCK.div_ceil(G) << G) * LINE);
+        let tables = ws.a.take(BLOCK.div_ceil(G) * table_entries(G) * LINE);
         let gathered = ws.tile.take(BLOCK * LINE);
         let feature_blocks = blocking.backward_sums_bytes / (m * LINE * size_of::<f32>());
         let features = LINE * feature_blocks.clamp(1, d0.div_ceil(LINE));

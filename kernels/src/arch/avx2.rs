@@ -1,6 +1,6 @@
 //! Micro-kernels for AVX2 with FMA and BMI2: 16 registers of 8 floats.
 
-use super::{Algorithm, BitTile, GemmKernel, PackKernel, ReluKernel, Row, Tile};
+use super::{Algorithm, BitTile, GemmKernel, PackKernel, ReluKernel, Row, Tile, table_entries};
 use crate::workspace::LINE;
 use std::arch::x86_64::*;
 
@@ -281,11 +281,11 @@ fn forward_tile<const RELU: bool>(depth: usize, x: &[f32], v: &[f32], a: &[f32],
 #[target_feature(enable = "avx2")]
 fn subset_sums<const G: usize>(x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]) {
     let tables = tables.as_chunks_mut::<LINE>().0;
-    assert!(tables.len() >= rows.len().div_ceil(G) << G);
+    assert!(tables.len() >= rows.len().div_ceil(G) * table_entries(G));
     assert!(width <= LINE);
     let (full, rest) = rows.as_chunks::<G>();
-    let (table, last_table) = tables.split_at_mut(full.len() << G);
-    for (rows, table) in full.iter().zip(table.chunks_exact_mut(1 << G)) {
+    let (table, last_table) = tables.split_at_mut(full.len() * table_entries(G));
+    for (rows, table) in full.iter().zip(table.chunks_exact_mut(table_entries(G))) {
         subset_table(x, rows, width, table);
     }
     // Fewer than G rows are left.
@@ -343,7 +343,7 @@ fn subset_table<const R: usize>(x: &[f32], rows: &[Row; R], width: usize, table:
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_subsets<const G: usize>(groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]) {
-    assert!(tables.len() >= (groups << G) * LINE);
+    assert!(tables.len() >= groups * table_entries(G) * LINE);
     assert!(G * groups < 64 + G);
     let tables = tables.as_ptr();
     let mut add = |groups: usize| {
@@ -352,8 +352,8 @@ fn add_subsets<const G: usize>(groups: usize, words: &[u64], tables: &[f32], sum
             let (mut low, mut high) =
                 unsafe { (_mm256_loadu_ps(sum.as_ptr()), _mm256_loadu_ps(sum.as_ptr().add(LANES))) };
             for t in 0..groups {
-                let entry = (t << G) + ((word >> (G * t)) as usize & ((1 << G) - 1));
-                // SAFETY: `entry` is below groups * 2^G, and the assert gives the tables that many entries.
+                let entry = t * table_entries(G) + ((word >> (G * t)) as usize & ((1 << G) - 1));
+                // SAFETY: `entry` is below groups * table_entries(G), and the assert gives the tables that many entries.
                 unsafe {
                     let table = tables.add(entry * LINE);
                     low = _mm256_add_ps(low, _mm256_loadu_ps(table));

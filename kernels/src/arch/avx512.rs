@@ -1,6 +1,6 @@
 //! Micro-kernels for AVX-512 (F, BW, DQ, VL) with BMI2: 32 registers of 16 floats.
 
-use super::{Algorithm, BitTile, GemmKernel, PackKernel, ReluKernel, Row, Tile, avx2};
+use super::{Algorithm, BitTile, GemmKernel, PackKernel, ReluKernel, Row, Tile, avx2, table_entries};
 use crate::workspace::LINE;
 use std::arch::x86_64::*;
 
@@ -247,11 +247,11 @@ fn part_of_forward_tile<const RELU: bool, const VECTORS: usize>(
 #[target_feature(enable = "avx512f")]
 fn subset_sums<const G: usize>(x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]) {
     let tables = tables.as_chunks_mut::<LINE>().0;
-    assert!(tables.len() >= rows.len().div_ceil(G) << G);
+    assert!(tables.len() >= rows.len().div_ceil(G) * table_entries(G));
     let lanes = lanes(width, 0);
     let (full, rest) = rows.as_chunks::<G>();
-    let (table, last_table) = tables.split_at_mut(full.len() << G);
-    for (rows, table) in full.iter().zip(table.chunks_exact_mut(1 << G)) {
+    let (table, last_table) = tables.split_at_mut(full.len() * table_entries(G));
+    for (rows, table) in full.iter().zip(table.chunks_exact_mut(table_entries(G))) {
         subset_table(x, rows, lanes, table);
     }
     // Fewer than G rows are left.
@@ -306,7 +306,7 @@ fn subset_table<const R: usize>(x: &[f32], rows: &[Row; R], lanes: __mmask16, ta
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn add_subsets<const G: usize>(groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]) {
-    assert!(tables.len() >= (groups << G) * LINE);
+    assert!(tables.len() >= groups * table_entries(G) * LINE);
     assert!(G * groups < 64 + G);
     let tables = tables.as_ptr();
     let mut add = |groups: usize| {
@@ -314,8 +314,8 @@ fn add_subsets<const G: usize>(groups: usize, words: &[u64], tables: &[f32], sum
             // SAFETY: `sum` has LINE elements.
             let mut total = unsafe { _mm512_loadu_ps(sum.as_ptr()) };
             for t in 0..groups {
-                let entry = (t << G) + ((word >> (G * t)) as usize & ((1 << G) - 1));
-                // SAFETY: `entry` is below groups * 2^G, and the assert gives the tables that many entries.
+                let entry = t * table_entries(G) + ((word >> (G * t)) as usize & ((1 << G) - 1));
+                // SAFETY: `entry` is below groups * table_entries(G), and the assert gives the tables that many entries.
                 total = _mm512_add_ps(total, unsafe { _mm512_loadu_ps(tables.add(entry * LINE)) });
             }
             // SAFETY: `sum` has LINE elements.

@@ -91,6 +91,14 @@ pub(crate) trait GemmKernel: PackKernel {
     fn gemm_tile(self, tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]);
 }
 
+/// Entries from one subset-sum table of 2^G to the next: one more than it has.
+///
+/// Most neurons are active on most samples or on few, so the first and the last entry of every table are read most. At a
+/// distance of 2^G entries, 2 or 4 KiB, those of all tables would share one or two of the 64 sets of 8 lines of L1.
+pub(crate) const fn table_entries(group: usize) -> usize {
+    (1 << group) + 1
+}
+
 /// Register tile of the fused forward pass, and subset sums of the backward one.
 pub(crate) trait ReluKernel: PackKernel {
     /// Neurons of the tile: v is packed as \[depth\]\[NEURONS\].
@@ -117,12 +125,12 @@ pub(crate) trait ReluKernel: PackKernel {
     /// in e.
     ///
     /// A row is the `width` ≤ 16 elements of `x` from its start on, filled up with 0. `tables`: \[⌈rows /
-    /// G⌉\]\[2^G\]\[16\]. Of the last table only the entries its rows can make are written.
+    /// G⌉\]\[[`table_entries`]\]\[16\]. Of the last table only the entries its rows can make are written.
     fn subset_sums<const G: usize>(self, x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]);
 
     /// sums_k ← sums_k + Σ_t tables\[t\]\[bits G t … G t + G − 1 of words_k\], t < `groups`.
     ///
-    /// `words`: \[any\], `tables`: \[groups\]\[2^G\]\[16\], `sums`: \[words\]\[16\].
+    /// `words`: \[any\], `tables`: \[groups\]\[[`table_entries`]\]\[16\], `sums`: \[words\]\[16\].
     fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]);
 
     /// The bits of `word` that `select` selects, moved together to the low end.

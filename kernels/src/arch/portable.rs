@@ -1,6 +1,6 @@
 //! Micro-kernels in plain Rust, left to the compiler's vectoriser.
 
-use super::{Algorithm, BitTile, PackKernel, ReluKernel, Row};
+use super::{Algorithm, BitTile, PackKernel, ReluKernel, Row, table_entries};
 use crate::workspace::LINE;
 
 /// Proof of nothing: every host runs these.
@@ -59,7 +59,7 @@ impl ReluKernel for Portable {
     #[inline(always)]
     fn subset_sums<const G: usize>(self, x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]) {
         let tables = tables.as_chunks_mut::<LINE>().0;
-        for (rows, table) in rows.chunks(G).zip(tables.chunks_exact_mut(1 << G)) {
+        for (rows, table) in rows.chunks(G).zip(tables.chunks_exact_mut(table_entries(G))) {
             table[0] = [0.0; LINE];
             for (j, row) in rows.iter().enumerate() {
                 let mut signed = [0.0; LINE];
@@ -78,9 +78,9 @@ impl ReluKernel for Portable {
 
     #[inline(always)]
     fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]) {
-        let tables = &tables.as_chunks::<LINE>().0[..groups << G];
+        let tables = &tables.as_chunks::<LINE>().0[..groups * table_entries(G)];
         for (sum, &word) in sums.as_chunks_mut::<LINE>().0.iter_mut().zip(words) {
-            for (group, table) in tables.chunks_exact(1 << G).enumerate() {
+            for (group, table) in tables.chunks_exact(table_entries(G)).enumerate() {
                 let entry = &table[(word >> (G * group)) as usize & ((1 << G) - 1)];
                 for (sum, entry) in sum.iter_mut().zip(entry) {
                     *sum += entry;
