@@ -10,12 +10,24 @@ pub(crate) const BLOCK: usize = u64::BITS as usize;
 ///
 /// Bit r of `words()[block * neurons + neuron]` belongs to sample 64 · block + r: the words of one block of samples are
 /// contiguous over neurons. Bits past the last sample are 0.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Mask {
     words: Vec<u64>,
     samples: usize,
     neurons: usize,
+    /// True only if all bits are known to be 1, as after the identity's forward pass; that changes no bit, only how they
+    /// are used.
+    full: bool,
 }
+
+// Not derived: whether the bits are known to be 1 is not what a mask is.
+impl PartialEq for Mask {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.words, self.samples, self.neurons) == (&other.words, other.samples, other.neurons)
+    }
+}
+
+impl Eq for Mask {}
 
 impl Mask {
     /// All bits 0.
@@ -32,6 +44,17 @@ impl Mask {
         self.words.resize(samples.div_ceil(BLOCK) * neurons, 0);
         self.samples = samples;
         self.neurons = neurons;
+        self.full = false;
+    }
+
+    /// Remembers that all bits are 1, which the caller has seen to.
+    pub(crate) fn mark_full(&mut self) {
+        self.full = true;
+    }
+
+    /// Whether all bits are known to be 1. No bits are looked at: they may all be 1 without being known to be.
+    pub(crate) fn is_known_full(&self) -> bool {
+        self.full
     }
 
     /// Number of samples.
@@ -84,7 +107,12 @@ impl Mask {
         );
         let word = &mut self.words[sample / BLOCK * self.neurons + neuron];
         let bit = 1 << (sample % BLOCK);
-        if active { *word |= bit } else { *word &= !bit }
+        if active {
+            *word |= bit
+        } else {
+            *word &= !bit
+        }
+        self.full &= active;
     }
 
     /// out\[k\] = #{ i : selected i, b\[i, k\] = 1 }.

@@ -10,7 +10,8 @@
 //! with s_i = 0 are dropped first. Of the others, G at a time, all 2^G subset sums of the signed rows are tabulated,
 //! each by one addition to a smaller one; then one look-up and one addition per neuron account for G samples. This is
 //! the method of the four Russians (Arlazarov, Dinic, Kronrod and Faradzev 1970). For m neurons and a block of 16
-//! features it takes N m / G + 2^G N / G vector additions in place of N m.
+//! features it takes N m / G + 2^G N / G vector additions in place of N m. The identity's mask is all 1, all G_k are one
+//! sum, and that is made once.
 
 use crate::arch::{Algorithm, BitTile, ReluKernel, Row, table_entries};
 use crate::error::Operand;
@@ -62,13 +63,16 @@ impl Executor {
         }
         mask.resize(x.rows(), v.rows());
         h.fill(0.0);
-        let forward = Forward { act, x, v, a, h, mask, blocking: self.blocking(), ws };
+        let forward = Forward { act, x, v, a, h, mask: &mut *mask, blocking: self.blocking(), ws };
         match self.token() {
             Token::Portable(token) => token.run(forward),
             #[cfg(target_arch = "x86_64")]
             Token::Avx2(token) => token.run(forward),
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(token) => token.run(forward),
+        }
+        if act == Activation::Identity {
+            mask.mark_full();
         }
         Ok(())
     }
@@ -110,6 +114,17 @@ impl Executor {
             return Err(ShapeError::Sign { index, value: s[index] });
         }
         if g.is_empty() {
+            return Ok(());
+        }
+        if mask.is_known_full() {
+            let sum = SignedSum { x, s, g, ws };
+            match self.token() {
+                Token::Portable(token) => token.run(sum),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx2(token) => token.run(sum),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx512(token) => token.run(sum),
+            }
             return Ok(());
         }
         let backward = Backward { x, s, mask, g, blocking: self.blocking(), ws };
@@ -290,6 +305,43 @@ impl Backward<'_> {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// The backward pass of a mask that is all 1, as the identity network's is: every G_k is Σ_i s_i x_i, computed once.
+struct SignedSum<'a> {
+    x: MatRef<'a, f32>,
+    s: &'a [i8],
+    g: MatMut<'a, f32>,
+    ws: &'a mut Workspace,
+}
+
+impl<A> Algorithm<A> for SignedSum<'_> {
+    #[inline(always)]
+    fn run(self, _: A) {
+        let Self { x, s, mut g, ws } = self;
+        let (d0, row_stride, col_stride) = (x.cols(), g.row_stride(), g.col_stride());
+        let sums = ws.b.take(d0);
+        sums.fill(0.0);
+        for (i, &s) in s.iter().enumerate().filter(|&(_, &s)| s != 0) {
+            let (row, sign) = (&x.data()[i * x.row_stride()..], f32::from(s));
+            // The product is exact, so only the sum rounds.
+            if x.col_stride() == 1 {
+                sums.iter_mut().zip(&row[..d0]).for_each(|(sum, x)| *sum += sign * x);
+            } else {
+                sums.iter_mut().enumerate().for_each(|(j, sum)| *sum += sign * row[j * x.col_stride()]);
+            }
+        }
+        let rows = g.rows();
+        let g = g.data_mut();
+        for k in 0..rows {
+            let g = &mut g[k * row_stride..];
+            if col_stride == 1 {
+                g[..d0].copy_from_slice(sums);
+            } else {
+                sums.iter().enumerate().for_each(|(j, &sum)| g[j * col_stride] = sum);
             }
         }
     }

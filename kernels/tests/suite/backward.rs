@@ -256,3 +256,59 @@ fn follows_forward() {
         cases
     });
 }
+
+/// A mask that the identity's forward pass has filled takes a path of its own, one filled bit by bit does not, and one bit
+/// less is noticed.
+#[test]
+fn a_full_mask() {
+    for_each_isa(|executor| {
+        let (mut random, mut ws, mut cases) = (Random(30), Workspace::new(), 0);
+        for (n, m, d0) in [(1, 1, 1), (63, 2, 17), (64, 5, 16), (200, 33, 40), (70, 1, 9), (0, 3, 2)] {
+            for x in LAYOUTS {
+                for g in LAYOUTS {
+                    let mut problem = Problem::new((n, m, d0), (x, g), 70, &mut random, Random::integer);
+                    (0..n * m).for_each(|place| problem.mask.set(place / m, place % m, true));
+                    cases += problem.check(executor, &mut ws, true);
+                    let by_hand = problem.mask.clone();
+                    let v = Guarded::new(Layout::RowMajor, m, d0, || random.integer());
+                    let (a, mut h) = (vec![1.0; m], vec![0.0; n]);
+                    let identity = Activation::Identity;
+                    executor
+                        .forward(identity, problem.x.view(), v.view(), &a, &mut h, &mut problem.mask, &mut ws)
+                        .unwrap();
+                    assert_eq!(by_hand, problem.mask);
+                    cases += problem.check(executor, &mut ws, true);
+                    let mut real = Problem::new((n, m, d0), (x, g), 70, &mut random, |r| r.real());
+                    real.mask = problem.mask.clone();
+                    cases += real.check(executor, &mut ws, false);
+                    if n > 0 {
+                        problem.mask.set(n - 1, m - 1, true);
+                        cases += problem.check(executor, &mut ws, true);
+                        problem.mask.set(n / 2, m / 2, false);
+                        problem.s[n / 2] = 1;
+                        cases += problem.check(executor, &mut ws, true);
+                        problem.mask.set(n / 2, m / 2, true);
+                        cases += problem.check(executor, &mut ws, true);
+                    }
+                }
+            }
+        }
+        cases
+    });
+}
+
+/// A sample with s = 0 is not read, be it finite or not, when the mask is full.
+#[test]
+fn a_full_mask_does_not_read_what_has_no_sign() {
+    for_each_isa(|executor| {
+        let (mut random, mut ws) = (Random(31), Workspace::new());
+        let mut problem = Problem::new((9, 3, 4), ROWS, 100, &mut random, Random::integer);
+        let place = problem.x.place(5, 1);
+        let (v, mut h) = (Guarded::new(Layout::RowMajor, 3, 4, || 1.0), [0.0; 9]);
+        let mask = &mut problem.mask;
+        executor.forward(Activation::Identity, problem.x.view(), v.view(), &[1.0; 3], &mut h, mask, &mut ws).unwrap();
+        problem.x.buffer[place] = f32::NAN;
+        problem.s[5] = 0;
+        problem.check(executor, &mut ws, true)
+    });
+}
