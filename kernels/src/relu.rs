@@ -256,7 +256,12 @@ impl Backward<'_> {
         let (row_stride, col_stride) = (g.row_stride(), g.col_stride());
         let g = g.data_mut();
 
+        // Room for any number of active samples, so that a later call with more of them, or the first with fewer than all,
+        // allocates nothing.
         ws.rows.clear();
+        ws.rows.reserve(s.len());
+        ws.words.clear();
+        ws.words.reserve(mask.words().len());
         let signs = s.iter().enumerate().filter(|&(_, &s)| s != 0);
         ws.rows.extend(signs.map(|(i, &s)| Row { start: i * x.row_stride(), sign: f32::from(s) }));
         let words = if ws.rows.len() == s.len() {
