@@ -49,7 +49,7 @@ impl FromStr for Isa {
 
 /// A proof that the host runs an instruction set, as a value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Token {
+pub enum Token {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),

@@ -1,7 +1,7 @@
 //! Cache-blocked SIMD GEMM and fused ReLU kernels.
 //!
-//! Four operations on `f32` matrices with any strides, each written once and run with the best instruction set of the
-//! host (AVX-512, AVX2 with FMA, or portable Rust):
+//! Four operations on matrices with any strides, each written once and run with the best instruction set of the host
+//! (AVX-512, AVX2 with FMA, or portable Rust); `f32`, the first one also `f64`:
 //!
 //! * [`Executor::gemm`]: C ← α A B + β C.
 //! * [`Executor::forward`]: h_i = Σ_k a_k act(⟨v_k, x_i⟩) and the activation pattern as bits; pre-activations are never
@@ -32,6 +32,7 @@
 
 mod arch;
 mod blocking;
+mod element;
 mod error;
 mod fill;
 mod gemm;
@@ -44,6 +45,7 @@ mod view;
 mod workspace;
 
 pub use blocking::Blocking;
+pub use element::Element;
 pub use error::{IsaError, Operand, ShapeError};
 pub use isa::{Executor, Isa};
 pub use mask::Mask;

@@ -1,20 +1,20 @@
 //! Copies of matrix blocks in the order in which a register tile reads them.
 
-use crate::MatRef;
 use crate::arch::PackKernel;
+use crate::{Element, MatRef};
 
 /// Packs rows `row..row + rows` and columns `col..col + cols` of `a` as panels of `width` rows:
 /// out\[panel\]\[col\]\[width\].
 ///
 /// Rows that the last panel lacks are packed as 0. `out` holds ⌈rows / width⌉ · cols · width elements.
 #[inline(always)]
-pub(crate) fn pack_panels<A: PackKernel>(
+pub(crate) fn pack_panels<T: Element, A: PackKernel<T>>(
     arch: A,
-    a: MatRef<'_, f32>,
+    a: MatRef<'_, T>,
     (row, rows): (usize, usize),
     (col, cols): (usize, usize),
     width: usize,
-    out: &mut [f32],
+    out: &mut [T],
 ) {
     debug_assert!(row + rows <= a.rows() && col + cols <= a.cols());
     debug_assert_eq!(out.len(), rows.div_ceil(width) * cols * width);
@@ -22,6 +22,10 @@ pub(crate) fn pack_panels<A: PackKernel>(
         return;
     }
     let (row_stride, col_stride) = (a.row_stride(), a.col_stride());
+    if row_stride == 1 && rows > width {
+        pack_columns(arch, a, (row, rows), (col, cols), width, out);
+        return;
+    }
     for (panel, out) in out.chunks_exact_mut(cols * width).enumerate() {
         let first = row + panel * width;
         let height = width.min(row + rows - first);
@@ -33,14 +37,14 @@ pub(crate) fn pack_panels<A: PackKernel>(
                     out.copy_from_slice(&column[..width]);
                 } else {
                     out[..height].copy_from_slice(&column[..height]);
-                    out[height..].fill(0.0);
+                    out[height..].fill(T::ZERO);
                 }
             }
         } else if col_stride == 1 {
             pack_rows(arch, data, row_stride, (height, cols), width, out);
         } else {
             if height < width {
-                out.fill(0.0);
+                out.fill(T::ZERO);
             }
             for i in 0..height {
                 for (j, out) in out[i..].iter_mut().step_by(width).enumerate() {
@@ -51,15 +55,49 @@ pub(crate) fn pack_panels<A: PackKernel>(
     }
 }
 
+/// Panels of contiguous columns: a few columns at a time over all panels, so that what is read is read in long runs.
+#[inline(always)]
+fn pack_columns<T: Element, A: PackKernel<T>>(
+    arch: A,
+    a: MatRef<'_, T>,
+    (row, rows): (usize, usize),
+    (col, cols): (usize, usize),
+    width: usize,
+    out: &mut [T],
+) {
+    const COLUMNS: usize = 4;
+    /// Columns between what is copied and what is asked for.
+    const AHEAD: usize = 8;
+    let (full, rest) = (rows / width, rows % width);
+    for j in (0..cols).step_by(COLUMNS) {
+        let columns = COLUMNS.min(cols - j);
+        for panel in 0..full {
+            for c in 0..columns {
+                let from = &a.data()[row + panel * width + (col + j + c) * a.col_stride()..][..width];
+                arch.prefetch(from.as_ptr().wrapping_add(AHEAD * a.col_stride()));
+                out[(panel * cols + j + c) * width..][..width].copy_from_slice(from);
+            }
+        }
+        if rest > 0 {
+            for c in 0..columns {
+                let from = &a.data()[row + full * width + (col + j + c) * a.col_stride()..][..rest];
+                let out = &mut out[(full * cols + j + c) * width..][..width];
+                out[..rest].copy_from_slice(from);
+                out[rest..].fill(T::ZERO);
+            }
+        }
+    }
+}
+
 /// One panel of `height` contiguous rows, filled up with 0 to `width`: by 8 rows, then by 6 or 4 or 1.
 #[inline(always)]
-fn pack_rows<A: PackKernel>(
+fn pack_rows<T: Element, A: PackKernel<T>>(
     arch: A,
-    a: &[f32],
+    a: &[T],
     row_stride: usize,
     (height, cols): (usize, usize),
     width: usize,
-    out: &mut [f32],
+    out: &mut [T],
 ) {
     let mut i = 0;
     while i < height {
@@ -87,7 +125,7 @@ fn pack_rows<A: PackKernel>(
     }
     if height < width {
         for out in out.chunks_exact_mut(width) {
-            out[height..].fill(0.0);
+            out[height..].fill(T::ZERO);
         }
     }
 }

@@ -5,13 +5,16 @@ use crate::arch::Row;
 /// Floats of one cache line, and of one AVX-512 register.
 pub(crate) const LINE: usize = 16;
 
+/// Bytes of one cache line.
+pub(crate) const LINE_BYTES: usize = LINE * size_of::<f32>();
+
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
 /// A buffer of `f32` that starts on a cache line and only ever grows.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Aligned(Vec<Line>);
+pub struct Aligned(Vec<Line>);
 
 impl Aligned {
     /// The first `len` elements; what they hold is unspecified (old values, or 0).
@@ -21,6 +24,14 @@ impl Aligned {
             self.0.resize(lines, Line::default());
         }
         &mut as_floats(&mut self.0)[..len]
+    }
+
+    /// [`Aligned::take`] of `f64`.
+    pub(crate) fn take_f64(&mut self, len: usize) -> &mut [f64] {
+        let floats = self.take(2 * len);
+        // SAFETY: two `f32` take the bytes of an `f64`, the buffer starts on a cache line, and either type has a value
+        // for any bits.
+        unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast::<f64>(), len) }
     }
 }
 

@@ -1,12 +1,16 @@
 //! Micro-kernels for AVX2 with FMA and BMI2: 16 registers of 8 floats.
 
-use super::{Algorithm, BitTile, GemmKernel, PackKernel, ReluKernel, Row, Tile, table_entries};
+use super::{Algorithm, BitTile, PackKernel, ReluKernel, Row, table_entries};
 use crate::workspace::LINE;
 use std::arch::x86_64::*;
 
+mod gemm;
+
+pub(super) use gemm::transpose_f64;
+
 /// Proof that the host runs AVX2, FMA, BMI1, BMI2 and POPCNT.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx2(());
+pub struct Avx2(());
 
 impl Avx2 {
     /// # Safety
@@ -28,32 +32,25 @@ impl Avx2 {
 
 /// Floats of a register.
 const LANES: usize = 8;
-/// Rows of the GEMM tile. 6 x 2 registers of sums, 2 of B and 2 for A's broadcasts are all 16; 12 independent sums
-/// cover an FMA's latency of 4 or 5 cycles at 2 per cycle.
-const MR: usize = 6;
-/// Registers in a row of the GEMM tile.
-const NV: usize = 2;
-/// Neurons of the forward tile: the same tile, v in place of A.
+/// Neurons of the forward tile. 6 x 2 registers of sums, 2 of x and 2 for v's broadcasts are all 16.
 const NEURONS: usize = 6;
 /// Registers of samples in the forward tile.
 const SV: usize = 2;
 
-impl PackKernel for Avx2 {
+impl PackKernel<f32> for Avx2 {
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        #[allow(unused_unsafe)] // safe in newer versions of the standard library than `rust-version`
+        // SAFETY: the token `self` proves SSE; a prefetch accesses nothing, wherever it points.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+    }
+
     #[inline(always)]
     fn transpose<const R: usize>(self, a: &[f32], row_stride: usize, cols: usize, out: &mut [f32], width: usize) {
         // SAFETY: the token `self` proves AVX2.
         unsafe { transpose::<R>(a, row_stride, cols, out, width) }
-    }
-}
-
-impl GemmKernel for Avx2 {
-    const MR: usize = MR;
-    const NR: usize = NV * LANES;
-
-    #[inline(always)]
-    fn gemm_tile(self, tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
-        // SAFETY: the token `self` proves AVX2 and FMA.
-        unsafe { gemm_tile(tile, a, b, c) }
     }
 }
 
@@ -156,72 +153,6 @@ pub(super) fn transpose<const R: usize>(a: &[f32], row_stride: usize, cols: usiz
     for j in cols - rest..cols {
         for i in 0..R {
             out[j * width + i] = a[i * row_stride + j];
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn gemm_tile(tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
-    let Tile { depth, alpha, beta, row_stride, rows, cols } = tile;
-    assert!(a.len() >= depth * MR && b.len() >= depth * NV * LANES);
-    assert!((1..=MR).contains(&rows) && (1..=NV * LANES).contains(&cols) && (rows - 1) * row_stride + cols <= c.len());
-
-    // C is needed only at the end; by then it has come from memory.
-    for i in 0..rows {
-        for v in 0..NV {
-            let c = c.as_ptr().wrapping_add(i * row_stride + v * LANES);
-            #[allow(unused_unsafe)] // safe in newer versions of the standard library than `rust-version`
-            // SAFETY: the token proves SSE; a prefetch accesses nothing, wherever it points.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(c.cast());
-            }
-        }
-    }
-
-    let mut sums = [[_mm256_setzero_ps(); NV]; MR];
-    let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
-    for _ in 0..depth {
-        // SAFETY: `a` has advanced by fewer than `depth` rows of MR and `b` by fewer than `depth` rows of NV * LANES;
-        // the first assert gives them `depth` rows.
-        unsafe {
-            let b_row: [__m256; NV] = std::array::from_fn(|v| _mm256_loadu_ps(b.add(v * LANES)));
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let a = _mm256_set1_ps(*a.add(i));
-                for (sum, b) in sums.iter_mut().zip(b_row) {
-                    *sum = _mm256_fmadd_ps(a, b, *sum);
-                }
-            }
-            (a, b) = (a.add(MR), b.add(NV * LANES));
-        }
-    }
-
-    let (alpha, beta_vector) = (_mm256_set1_ps(alpha), _mm256_set1_ps(beta));
-    // Masked stores take some 20 cycles on Zen: for tiles at the edge only.
-    let full = cols == NV * LANES;
-    let lanes: [__m256i; NV] = std::array::from_fn(|v| lanes(cols, v));
-    for (i, sums) in sums.into_iter().enumerate() {
-        if i >= rows {
-            break;
-        }
-        for (v, (sum, lanes)) in sums.into_iter().zip(lanes).enumerate() {
-            let c = c.as_mut_ptr().wrapping_add(i * row_stride + v * LANES);
-            let mut sum = _mm256_mul_ps(alpha, sum);
-            // SAFETY: the lanes that are loaded and stored belong to columns below `cols` of row `i` < `rows`, which
-            // the second assert places inside `c`; masked lanes are not accessed.
-            unsafe {
-                if full {
-                    if beta != 0.0 {
-                        sum = _mm256_fmadd_ps(beta_vector, _mm256_loadu_ps(c), sum);
-                    }
-                    _mm256_storeu_ps(c, sum);
-                } else {
-                    if beta != 0.0 {
-                        sum = _mm256_fmadd_ps(beta_vector, _mm256_maskload_ps(c, lanes), sum);
-                    }
-                    _mm256_maskstore_ps(c, lanes, sum);
-                }
-            }
         }
     }
 }

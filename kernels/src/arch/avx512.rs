@@ -1,12 +1,14 @@
 //! Micro-kernels for AVX-512 (F, BW, DQ, VL) with BMI2: 32 registers of 16 floats.
 
-use super::{Algorithm, BitTile, GemmKernel, PackKernel, ReluKernel, Row, Tile, avx2, table_entries};
+use super::{Algorithm, BitTile, PackKernel, ReluKernel, Row, avx2, table_entries};
 use crate::workspace::LINE;
 use std::arch::x86_64::*;
 
+mod gemm;
+
 /// Proof that the host runs AVX-512 F, BW, DQ, VL and all that [`super::avx2::Avx2`] proves.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512(());
+pub struct Avx512(());
 
 impl Avx512 {
     /// # Safety
@@ -26,32 +28,25 @@ impl Avx512 {
     }
 }
 
-/// Rows of the GEMM tile. 12 x 2 registers of sums, 2 of B, and A broadcast from memory: 24 independent sums cover an
-/// FMA's latency of 4 cycles at 1 per cycle (Zen 4) or 2 (server Intel), and 14 loads feed 24 FMAs.
-const MR: usize = 12;
-/// Registers in a row of the GEMM tile.
-const NV: usize = 2;
 /// Neurons of the forward tile. 8 x 3 sums, 3 registers of x, v broadcast: 11 loads feed 24 FMAs.
 const NEURONS: usize = 8;
 /// Registers of samples in the forward tile.
 const SV: usize = 3;
 
-impl PackKernel for Avx512 {
+impl PackKernel<f32> for Avx512 {
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        #[allow(unused_unsafe)] // safe in newer versions of the standard library than `rust-version`
+        // SAFETY: the token `self` proves SSE; a prefetch accesses nothing, wherever it points.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+    }
+
     #[inline(always)]
     fn transpose<const R: usize>(self, a: &[f32], row_stride: usize, cols: usize, out: &mut [f32], width: usize) {
         // SAFETY: the token `self` proves AVX2.
         unsafe { avx2::transpose::<R>(a, row_stride, cols, out, width) }
-    }
-}
-
-impl GemmKernel for Avx512 {
-    const MR: usize = MR;
-    const NR: usize = NV * LINE;
-
-    #[inline(always)]
-    fn gemm_tile(self, tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
-        // SAFETY: the token `self` proves AVX-512F.
-        unsafe { gemm_tile(tile, a, b, c) }
     }
 }
 
@@ -99,77 +94,6 @@ fn lanes(len: usize, v: usize) -> __mmask16 {
     match len.saturating_sub(v * LINE) {
         rest @ 0..LINE => (1 << rest) - 1,
         _ => !0,
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn gemm_tile(tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
-    // At the edges of C, half a tile or a quarter may be enough.
-    match (tile.rows <= MR / 2, tile.cols <= LINE) {
-        (false, false) => part_of_gemm_tile::<MR, NV>(tile, a, b, c),
-        (false, true) => part_of_gemm_tile::<MR, 1>(tile, a, b, c),
-        (true, false) => part_of_gemm_tile::<{ MR / 2 }, NV>(tile, a, b, c),
-        (true, true) => part_of_gemm_tile::<{ MR / 2 }, 1>(tile, a, b, c),
-    }
-}
-
-/// The leading `ROWS` rows and `VECTORS` registers of columns of a tile.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn part_of_gemm_tile<const ROWS: usize, const VECTORS: usize>(tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]) {
-    const { assert!(ROWS <= MR && VECTORS <= NV) };
-    let Tile { depth, alpha, beta, row_stride, rows, cols } = tile;
-    assert!(a.len() >= depth * MR && b.len() >= depth * NV * LINE);
-    assert!((1..=ROWS).contains(&rows) && (1..=VECTORS * LINE).contains(&cols));
-    assert!((rows - 1) * row_stride + cols <= c.len());
-
-    // C is needed only at the end; by then it has come from memory.
-    for i in 0..rows {
-        for v in 0..VECTORS {
-            let c = c.as_ptr().wrapping_add(i * row_stride + v * LINE);
-            #[allow(unused_unsafe)] // safe in newer versions of the standard library than `rust-version`
-            // SAFETY: the token proves SSE; a prefetch accesses nothing, wherever it points.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(c.cast());
-            }
-        }
-    }
-
-    let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
-    for _ in 0..depth {
-        // SAFETY: `a` has advanced by fewer than `depth` rows of MR and `b` by fewer than `depth` rows of NV * LINE;
-        // the first assert gives them `depth` rows.
-        unsafe {
-            let b_row: [__m512; VECTORS] = std::array::from_fn(|v| _mm512_loadu_ps(b.add(v * LINE)));
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let a = _mm512_set1_ps(*a.add(i));
-                for (sum, b) in sums.iter_mut().zip(b_row) {
-                    *sum = _mm512_fmadd_ps(a, b, *sum);
-                }
-            }
-            (a, b) = (a.add(MR), b.add(NV * LINE));
-        }
-    }
-
-    let (alpha, beta_vector) = (_mm512_set1_ps(alpha), _mm512_set1_ps(beta));
-    let lanes: [__mmask16; VECTORS] = std::array::from_fn(|v| lanes(cols, v));
-    for (i, sums) in sums.into_iter().enumerate() {
-        if i >= rows {
-            break;
-        }
-        for (v, (sum, lanes)) in sums.into_iter().zip(lanes).enumerate() {
-            let c = c.as_mut_ptr().wrapping_add(i * row_stride + v * LINE);
-            let sum = _mm512_mul_ps(alpha, sum);
-            // SAFETY: the lanes that are loaded and stored belong to columns below `cols` of row `i` < `rows`, which
-            // the last assert places inside `c`; masked lanes are not accessed.
-            unsafe {
-                let sum =
-                    if beta == 0.0 { sum } else { _mm512_fmadd_ps(beta_vector, _mm512_maskz_loadu_ps(lanes, c), sum) };
-                _mm512_mask_storeu_ps(c, lanes, sum);
-            }
-        }
     }
 }
 

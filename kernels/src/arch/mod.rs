@@ -4,6 +4,8 @@
 //! one. Methods check the lengths of what they get once per tile; that is what makes them safe to call.
 
 pub(crate) mod fill;
+#[cfg(target_arch = "x86_64")]
+mod gemm;
 pub(crate) mod portable;
 
 #[cfg(target_arch = "x86_64")]
@@ -11,18 +13,22 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 
-/// What to do with one tile of C: C ← α A B + β C over `depth`, for the first `rows` × `cols` entries.
+/// What to do with one tile of C: C ← α A B + β C over `depth` > 0, for `rows` × `cols` entries, and where they are.
 #[derive(Debug, Clone, Copy)]
 // Without x86-64 there is no GEMM tile: the product is then `matrixmultiply`'s.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-pub(crate) struct Tile {
+pub(crate) struct Tile<T> {
     pub(crate) depth: usize,
-    pub(crate) alpha: f32,
-    pub(crate) beta: f32,
-    /// Elements from one row of C to the next; columns are contiguous.
-    pub(crate) row_stride: usize,
+    pub(crate) alpha: T,
+    pub(crate) beta: T,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
+    /// Elements of A from one row to the next, and from one step of the depth to the next.
+    pub(crate) a_strides: (usize, usize),
+    /// Elements of B from one step of the depth to the next; columns are contiguous.
+    pub(crate) b_step: usize,
+    /// Elements of C from one row to the next; columns are contiguous.
+    pub(crate) c_row: usize,
 }
 
 /// Where the bits of a forward tile go: a neuron's lie in one word, or the first of them at the high end of one word
@@ -65,9 +71,13 @@ pub(crate) struct Row {
 }
 
 /// Transposition of a few rows, for packing.
-pub(crate) trait PackKernel: Copy {
+pub(crate) trait PackKernel<T: Copy = f32>: Copy {
+    /// Asks for the cache line that holds `at`, which may point anywhere.
+    #[inline(always)]
+    fn prefetch(self, _at: *const T) {}
+
     /// out\[j · width + i\] ← a\[i · row_stride + j\] for i < R, j < `cols`.
-    fn transpose<const R: usize>(self, a: &[f32], row_stride: usize, cols: usize, out: &mut [f32], width: usize) {
+    fn transpose<const R: usize>(self, a: &[T], row_stride: usize, cols: usize, out: &mut [T], width: usize) {
         for i in 0..R {
             let row = &a[i * row_stride..][..cols];
             for (out, &value) in out[i..].iter_mut().step_by(width).zip(row) {
@@ -78,17 +88,21 @@ pub(crate) trait PackKernel: Copy {
 }
 
 /// Register tile of the dense product.
-pub(crate) trait GemmKernel: PackKernel {
+pub(crate) trait GemmKernel<T: Copy>: PackKernel<T> {
     /// Rows of the tile: A is packed as \[depth\]\[MR\].
     const MR: usize;
-    /// Columns of the tile: B is packed as \[depth\]\[NR\].
+    /// Columns of the tile, a multiple of LANES: B is packed as \[depth\]\[NR\].
     const NR: usize;
+    /// Columns that are read of B together.
+    const LANES: usize;
+    /// A B of at most so many bytes whose columns are contiguous is read where it lies.
+    const DIRECT_B_BYTES: usize;
 
-    /// C ← α A B + β C for the leading `tile.rows` × `tile.cols` of one tile; with β = 0, C is not read.
+    /// C ← α A B + β C for `tile.rows` ≤ MR times `tile.cols` ≤ NR entries, at least one; with β = 0, C is not read.
     ///
-    /// `a`: \[depth\]\[MR\], `b`: \[depth\]\[NR\], `c` starts at the tile's first entry. The rest of C is neither read
-    /// nor written.
-    fn gemm_tile(self, tile: Tile, a: &[f32], b: &[f32], c: &mut [f32]);
+    /// `a`, `b` and `c` start at the tile's first entries. Of B, columns are read up to the next multiple of LANES. The
+    /// rest of C is neither read nor written.
+    fn gemm_tile(self, tile: Tile<T>, a: &[T], b: &[T], c: &mut [T]);
 }
 
 /// Entries from one subset-sum table of 2^G to the next: one more than it has.

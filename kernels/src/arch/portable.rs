@@ -5,7 +5,7 @@ use crate::workspace::LINE;
 
 /// Proof of nothing: every host runs these.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Portable;
+pub struct Portable;
 
 impl Portable {
     pub(crate) fn run(self, algorithm: impl Algorithm<Self>) {
@@ -13,7 +13,7 @@ impl Portable {
     }
 }
 
-impl PackKernel for Portable {}
+impl<T: Copy> PackKernel<T> for Portable {}
 
 impl ReluKernel for Portable {
     // 2 x 16 sums are 8 of the 16 registers of SSE2, the least an x86-64 has; x takes 4 more and v 2.
