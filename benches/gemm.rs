@@ -1,4 +1,4 @@
-//! How fast are dense products? Group `gemm_f32_1t`: ours on every instruction set, `matrixmultiply`, `faer`, and `gemm`
+//! How fast are dense products? Groups `gemm_f32_1t` and `gemm_f64_1t`: ours on every instruction set, `matrixmultiply`, `faer`, and `gemm`
 //! with its feature `x86-v4`.
 
 use std::hint::black_box;
@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use feature_contamination_benches::{executors, numbers};
-use feature_contamination_kernels::{MatMut, MatRef, Workspace};
+use feature_contamination_kernels::{Element, MatMut, MatRef, Workspace};
 
-/// `M × N × K`; with `true`, A is stored transposed.
-const SHAPES: [(usize, usize, usize, bool); 13] = [
+/// `M`, `N`, `K`, and whether A is stored transposed.
+type Shape = (usize, usize, usize, bool);
+
+const F32_SHAPES: [Shape; 13] = [
     (16, 16, 16, false),
     (32, 32, 32, false),
     (64, 64, 64, false),
@@ -25,11 +27,37 @@ const SHAPES: [(usize, usize, usize, bool); 13] = [
     (4096, 128, 4096, true),
 ];
 
+const F64_SHAPES: [Shape; 5] = [
+    (256, 256, 256, false),
+    (1024, 1024, 1024, false),
+    (4096, 64, 256, false),
+    (4096, 64, 256, true),
+    (256, 64, 4096, true),
+];
+
+/// `matrixmultiply`'s product of an element type.
+type Product<T> =
+    unsafe fn(usize, usize, usize, T, *const T, isize, isize, *const T, isize, isize, T, *mut T, isize, isize);
+
 fn gemm_f32_1t(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("gemm_f32_1t");
-    for (m, n, k, transposed) in SHAPES {
+    products::<f32>(criterion, "gemm_f32_1t", &F32_SHAPES, matrixmultiply::sgemm);
+}
+
+fn gemm_f64_1t(criterion: &mut Criterion) {
+    products::<f64>(criterion, "gemm_f64_1t", &F64_SHAPES, matrixmultiply::dgemm);
+}
+
+fn products<T: Element + From<f32> + faer::traits::ComplexField>(
+    criterion: &mut Criterion,
+    group: &str,
+    shapes: &[Shape],
+    matrixmultiply: Product<T>,
+) {
+    let mut group = criterion.benchmark_group(group);
+    let numbers = |len| numbers(len).into_iter().map(T::from).collect::<Vec<T>>();
+    for &(m, n, k, transposed) in shapes {
         let name = format!("{m}x{n}x{k}{}", if transposed { "T" } else { "" });
-        let (a, b, mut c) = (numbers(m * k), numbers(k * n), vec![0.0f32; m * n]);
+        let (a, b, mut c) = (numbers(m * k), numbers(k * n), vec![T::ZERO; m * n]);
         let (a_rows, a_cols) = if transposed { (1, m) } else { (k, 1) };
         group.throughput(Throughput::Elements(2 * (m * n * k) as u64));
         for (id, executor) in executors() {
@@ -39,7 +67,7 @@ fn gemm_f32_1t(criterion: &mut Criterion) {
                     let a = MatRef::from_slice_with_strides(black_box(&a), m, k, a_rows, a_cols).unwrap();
                     let b = MatRef::from_row_major(black_box(&b), k, n).unwrap();
                     let c = MatMut::from_row_major(black_box(&mut c), m, n).unwrap();
-                    executor.gemm(1.0, a, b, 0.0, c, &mut workspace).unwrap();
+                    executor.gemm(T::ONE, a, b, T::ZERO, c, &mut workspace).unwrap();
                 });
             });
         }
@@ -48,7 +76,7 @@ fn gemm_f32_1t(criterion: &mut Criterion) {
                 let (a, b, c) = (black_box(&a).as_ptr(), black_box(&b).as_ptr(), black_box(&mut c).as_mut_ptr());
                 let (rsa, csa, n_stride) = (a_rows as isize, a_cols as isize, n as isize);
                 // SAFETY: the three pointers are to slices of m·k, k·n and m·n elements, and the strides are theirs.
-                unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, rsa, csa, b, n_stride, 1, 0.0, c, n_stride, 1) };
+                unsafe { matrixmultiply(m, k, n, T::ONE, a, rsa, csa, b, n_stride, 1, T::ZERO, c, n_stride, 1) };
             });
         });
         group.bench_function(BenchmarkId::new("faer", &name), |bencher| {
@@ -60,7 +88,7 @@ fn gemm_f32_1t(criterion: &mut Criterion) {
                 };
                 let b = faer::MatRef::from_row_major_slice(black_box(&b), k, n);
                 let c = faer::MatMut::from_row_major_slice_mut(black_box(&mut c), m, n);
-                faer::linalg::matmul::matmul(c, faer::Accum::Replace, a, b, 1.0, faer::Par::Seq);
+                faer::linalg::matmul::matmul(c, faer::Accum::Replace, a, b, T::ONE, faer::Par::Seq);
             });
         });
         group.bench_function(BenchmarkId::new("gemm-x86-v4", &name), |bencher| {
@@ -73,7 +101,7 @@ fn gemm_f32_1t(criterion: &mut Criterion) {
                 unsafe {
                     #[rustfmt::skip]
                     gemm::gemm(
-                        m, n, k, c, 1, n_stride, false, a, csa, rsa, b, 1, n_stride, 0.0, 1.0, false, false, false, threads,
+                        m, n, k, c, 1, n_stride, false, a, csa, rsa, b, 1, n_stride, T::ZERO, T::ONE, false, false, false, threads,
                     );
                 }
             });
@@ -85,6 +113,6 @@ fn gemm_f32_1t(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
-    targets = gemm_f32_1t
+    targets = gemm_f32_1t, gemm_f64_1t
 }
 criterion_main!(benches);

@@ -2,6 +2,18 @@
 
 use crate::Isa;
 
+/// Which operands of a product are copied together before they are read. No choice changes a bit of the result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// By shape and strides, as was measured to be fast.
+    #[default]
+    Measured,
+    /// Both.
+    Always,
+    /// Neither, except a B whose columns are not contiguous.
+    Never,
+}
+
 /// Block sizes of the packed kernels.
 ///
 /// Results depend on them only by rounding. An executor has a table for its instruction set; a test gives tiny ones so
@@ -15,6 +27,8 @@ pub struct Blocking {
     pub gemm_kc: usize,
     /// GEMM: columns of B packed at a time.
     pub gemm_nc: usize,
+    /// GEMM: which operands are packed.
+    pub gemm_packing: Packing,
     /// Forward: bytes of packed v that a pass over the samples uses.
     pub forward_v_bytes: usize,
     /// Backward: samples per subset-sum table, 1 to 6; 0 lets the number of neurons decide.
@@ -42,6 +56,7 @@ impl Blocking {
         gemm_kc: 512,
         // With kc above, the packed block of B takes 4 MiB of L3.
         gemm_nc: 2048,
+        gemm_packing: Packing::Measured,
         // Half of L2, so that the panel of x and h stay there too.
         forward_v_bytes: 512 << 10,
         backward_group: 0,

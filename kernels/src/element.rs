@@ -7,7 +7,16 @@ use std::ops::{Add, Mul};
 
 /// An element type of [`Executor::gemm`](crate::Executor::gemm): `f32` or `f64`.
 pub trait Element:
-    sealed::Dispatch + Copy + Default + PartialEq + Add<Output = Self> + Mul<Output = Self> + Send + Sync + 'static
+    sealed::Dispatch
+    + Copy
+    + Default
+    + PartialEq
+    + Into<f64>
+    + Add<Output = Self>
+    + Mul<Output = Self>
+    + Send
+    + Sync
+    + 'static
 {
     /// 0.
     const ZERO: Self;

@@ -11,7 +11,7 @@ use crate::arch::{Algorithm, GemmKernel, Tile};
 use crate::error::Operand;
 use crate::isa::Executor;
 use crate::pack::pack_panels;
-use crate::{Blocking, Element, MatMut, MatRef, ShapeError, Workspace};
+use crate::{Blocking, Element, MatMut, MatRef, Packing, ShapeError, Workspace};
 
 impl Executor {
     /// C ← α A B + β C.
@@ -118,7 +118,8 @@ impl<T: Element, A: GemmKernel<T>> Algorithm<A> for Gemm<'_, T> {
         let kc = even(k, blocking.gemm_kc, 1);
         let mc = even(m, blocking.gemm_mc, A::MR);
         let nc = even(n, blocking.gemm_nc, A::NR);
-        let Plan { direct_a, direct_b, rows_outer } = Plan::new::<T, A>(&a, &b, (m, n, k), nc * kc);
+        let Plan { direct_a, direct_b, rows_outer } =
+            Plan::new::<T, A>(blocking.gemm_packing, &a, &b, (m, n, k), nc * kc);
         let a_pack = T::take(&mut ws.a, if direct_a { 0 } else { mc * kc });
         let b_pack = T::take(&mut ws.b, if direct_b { A::NR * kc } else { nc * kc });
         let scratch = T::take(&mut ws.tile, A::MR * A::NR);
@@ -204,6 +205,7 @@ impl Plan {
     /// `block`: elements of B between two changes of block.
     #[inline(always)]
     fn new<T: Element, A: GemmKernel<T>>(
+        packing: Packing,
         a: &MatRef<'_, T>,
         b: &MatRef<'_, T>,
         (m, n, k): (usize, usize, usize),
@@ -222,7 +224,11 @@ impl Plan {
         let direct_b = b.col_stride() == 1 && (m <= 4 * A::MR || bytes(k * n) <= A::DIRECT_B_BYTES);
         // While B stays in L2, a panel of A may stay in L1, and rows of C are written in order.
         let rows_outer = bytes(block) <= 1 << 20;
-        Self { direct_a, direct_b, rows_outer }
+        match packing {
+            Packing::Measured => Self { direct_a, direct_b, rows_outer },
+            Packing::Always => Self { direct_a: false, direct_b: false, rows_outer },
+            Packing::Never => Self { direct_a: true, direct_b: b.col_stride() == 1, rows_outer },
+        }
     }
 }
 

@@ -44,7 +44,7 @@ mod relu;
 mod view;
 mod workspace;
 
-pub use blocking::Blocking;
+pub use blocking::{Blocking, Packing};
 pub use element::Element;
 pub use error::{IsaError, Operand, ShapeError};
 pub use isa::{Executor, Isa};

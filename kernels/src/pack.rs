@@ -136,13 +136,15 @@ mod tests {
     use crate::Executor;
     use crate::arch::Algorithm;
     use crate::isa::Token;
+    use std::fmt::Debug;
+    use std::marker::PhantomData;
 
     /// Packs in every way and compares with the definition.
-    struct Check<'a>(&'a mut usize);
+    struct Check<'a, T>(&'a mut usize, PhantomData<T>);
 
-    impl<A: PackKernel> Algorithm<A> for Check<'_> {
+    impl<T: Element + From<i16> + Debug, A: PackKernel<T>> Algorithm<A> for Check<'_, T> {
         fn run(self, arch: A) {
-            let data: Vec<f32> = (0..2000).map(|i| i as f32).collect();
+            let data: Vec<T> = (0..2000).map(T::from).collect();
             for (row_stride, col_stride) in [(40, 1), (1, 40), (45, 2), (0, 1), (1, 0)] {
                 for rows in 1..=20_usize {
                     for cols in [0, 1, 2, 4, 5, 8, 9, 15, 16] {
@@ -151,12 +153,12 @@ mod tests {
                             let a =
                                 MatRef::from_slice_with_strides(&data, row + rows, col + cols, row_stride, col_stride)
                                     .unwrap();
-                            let mut out = vec![f32::NAN; panels * cols * width];
+                            let mut out = vec![T::from(-1); panels * cols * width];
                             pack_panels(arch, a, (row, rows), (col, cols), width, &mut out);
                             for (place, &out) in out.iter().enumerate() {
                                 let (panel, j, i) = (place / (cols * width), place / width % cols, place % width);
                                 let entry = a.get(row + panel * width + i, col + j);
-                                let expected = if panel * width + i < rows { entry.unwrap() } else { 0.0 };
+                                let expected = if panel * width + i < rows { entry.unwrap() } else { T::ZERO };
                                 assert_eq!(out, expected, "rows {rows} cols {cols} width {width}");
                                 *self.0 += 1;
                             }
@@ -172,13 +174,22 @@ mod tests {
         for executor in Executor::available() {
             let mut cases = 0;
             match executor.token() {
-                Token::Portable(token) => token.run(Check(&mut cases)),
+                Token::Portable(token) => {
+                    token.run(Check::<f32>(&mut cases, PhantomData));
+                    token.run(Check::<f64>(&mut cases, PhantomData));
+                }
                 #[cfg(target_arch = "x86_64")]
-                Token::Avx2(token) => token.run(Check(&mut cases)),
+                Token::Avx2(token) => {
+                    token.run(Check::<f32>(&mut cases, PhantomData));
+                    token.run(Check::<f64>(&mut cases, PhantomData));
+                }
                 #[cfg(target_arch = "x86_64")]
-                Token::Avx512(token) => token.run(Check(&mut cases)),
+                Token::Avx512(token) => {
+                    token.run(Check::<f32>(&mut cases, PhantomData));
+                    token.run(Check::<f64>(&mut cases, PhantomData));
+                }
             }
-            assert!(cases > 100_000, "{}: {cases} entries", executor.isa());
+            assert!(cases > 200_000, "{}: {cases} entries", executor.isa());
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Slow on purpose. Shapes are asserted, not returned as errors.
 
 use crate::fill::{centre_and_scale, split_mix};
-use crate::{Activation, MatRef};
+use crate::{Activation, Element, MatRef};
 
 /// C ← α A B + β C in `f64`, C given and returned row-major \[m × n\]; with β = 0 the values of `c` play no role, with
 /// α = 0 those of A and B play none.
@@ -11,7 +11,8 @@ use crate::{Activation, MatRef};
 /// # Panics
 /// If the shapes do not fit.
 #[must_use]
-pub fn gemm(alpha: f32, a: MatRef<'_, f32>, b: MatRef<'_, f32>, beta: f32, c: &[f32]) -> Vec<f64> {
+pub fn gemm<T: Element>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: &[T]) -> Vec<f64> {
+    let (alpha, beta): (f64, f64) = (alpha.into(), beta.into());
     let (m, k, n) = (a.rows(), a.cols(), b.cols());
     assert_eq!(b.rows(), k);
     assert_eq!(c.len(), m * n);
@@ -19,8 +20,8 @@ pub fn gemm(alpha: f32, a: MatRef<'_, f32>, b: MatRef<'_, f32>, beta: f32, c: &[
     for i in 0..m {
         for j in 0..n {
             let product: f64 = if alpha == 0.0 { 0.0 } else { (0..k).map(|p| at(a, i, p) * at(b, p, j)).sum() };
-            let scaled = if beta == 0.0 { 0.0 } else { f64::from(beta) * f64::from(c[i * n + j]) };
-            out.push(if alpha == 0.0 { scaled } else { f64::from(alpha) * product + scaled });
+            let scaled = if beta == 0.0 { 0.0 } else { beta * c[i * n + j].into() };
+            out.push(if alpha == 0.0 { scaled } else { alpha * product + scaled });
         }
     }
     out
@@ -138,8 +139,8 @@ fn xoshiro256_plus_plus(s: &mut [u64; 4]) -> u64 {
     result
 }
 
-fn at(a: MatRef<'_, f32>, i: usize, j: usize) -> f64 {
-    f64::from(a.data()[i * a.row_stride() + j * a.col_stride()])
+fn at<T: Element>(a: MatRef<'_, T>, i: usize, j: usize) -> f64 {
+    a.data()[i * a.row_stride() + j * a.col_stride()].into()
 }
 
 #[cfg(test)]

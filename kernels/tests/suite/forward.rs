@@ -227,7 +227,7 @@ fn non_finite_entries() {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 for at in [0, 1, 47, 48, 63, 64, 69] {
                     // Positive entries: an infinite one makes no NaN.
-                    let mut problem = Problem::new(act, (70, 13, 6), ROWS, || random.integer().abs() + 1.0);
+                    let mut problem = Problem::new(act, (70, 13, 6), ROWS, || random.integer::<f32>().abs() + 1.0);
                     let (x, v) = (problem.x.place(at, at % 6), problem.v.place(at % 13, at % 6));
                     problem.x.buffer[x] = bad;
                     cases += problem.check_exactly(executor, &mut scratch);

@@ -1,7 +1,9 @@
 //! Random shapes, strides and block sizes.
 
-use crate::support::{Guarded, LAYOUTS, Layout, Random, compare_exactly, for_each_isa};
-use feature_contamination_kernels::{Activation, Blocking, Executor, Mask, MatMut, MatRef, Workspace, reference};
+use crate::support::{Guarded, LAYOUTS, Layout, Random, Scalar, compare_exactly, for_each_isa};
+use feature_contamination_kernels::{
+    Activation, Blocking, Executor, Mask, MatMut, MatRef, Packing, Workspace, reference,
+};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 /// Three sizes, three layouts, block sizes and a seed for the data.
@@ -47,6 +49,7 @@ impl Case {
             gemm_mc,
             gemm_kc,
             gemm_nc,
+            gemm_packing: [Packing::Measured, Packing::Always, Packing::Never][(self.seed % 3) as usize],
             forward_v_bytes,
             backward_group,
             backward_sums_bytes,
@@ -70,9 +73,9 @@ fn check(property: fn(Executor, &Case) -> Result<(), String>) {
 
 #[test]
 fn gemm_is_the_reference() {
-    check(|executor, case| {
+    fn property<T: Scalar>(executor: Executor, case: &Case) -> Result<(), String> {
         let ([m, n, k], mut random) = (case.sizes, Random(case.seed));
-        let a = Guarded::new(case.layout(0), m, k, || random.integer());
+        let a = Guarded::<T>::new(case.layout(0), m, k, || random.integer());
         let b = Guarded::new(case.layout(1), k, n, || random.integer());
         let mut c = Guarded::new(case.layout(2), m, n, || random.integer());
         let (alpha, beta) = (random.integer(), random.integer());
@@ -82,7 +85,9 @@ fn gemm_is_the_reference() {
             .map_err(|e| e.to_string())?;
         c.check_guards()?;
         compare_exactly(&c.entries(), &want)
-    });
+    }
+    check(property::<f32>);
+    check(property::<f64>);
 }
 
 #[test]

@@ -1,7 +1,64 @@
 //! Data, guarded buffers and comparisons; with tests of their own, since a helper that accepts everything proves
 //! everything.
 
-use feature_contamination_kernels::{Executor, MatMut, MatRef};
+use feature_contamination_kernels::{Element, Executor, MatMut, MatRef};
+use std::fmt::Debug;
+
+/// An element type, as the tests need to know it.
+pub trait Scalar: Element + From<i8> + Debug {
+    const NAN: Self;
+    const INFINITY: Self;
+    /// Twice the error of one rounding of 1.
+    const EPSILON: f64;
+
+    /// A NaN that no kernel makes: if it turns up elsewhere, or is gone, someone read or wrote where nothing is.
+    const GUARD: Self;
+
+    fn from_f32(value: f32) -> Self;
+
+    fn bits(self) -> u64;
+
+    /// Uniform on (-1, 1), of 64 random bits.
+    fn from_random(bits: u64) -> Self;
+}
+
+impl Scalar for f32 {
+    const NAN: Self = Self::NAN;
+    const INFINITY: Self = Self::INFINITY;
+    const EPSILON: f64 = Self::EPSILON as f64;
+    const GUARD: Self = Self::from_bits(0x7fc0_dead);
+
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+
+    fn bits(self) -> u64 {
+        self.to_bits().into()
+    }
+
+    fn from_random(bits: u64) -> Self {
+        (bits >> 40) as Self / (1 << 23) as Self - 1.0
+    }
+}
+
+impl Scalar for f64 {
+    const NAN: Self = Self::NAN;
+    const INFINITY: Self = Self::INFINITY;
+    const EPSILON: f64 = Self::EPSILON;
+    const GUARD: Self = Self::from_bits(0x7ff8_dead_dead_dead);
+
+    fn from_f32(value: f32) -> Self {
+        value.into()
+    }
+
+    fn bits(self) -> u64 {
+        self.to_bits()
+    }
+
+    fn from_random(bits: u64) -> Self {
+        (bits >> 11) as Self / (1_u64 << 52) as Self - 1.0
+    }
+}
 
 /// SplitMix64: enough randomness for test data, the same on every host.
 pub struct Random(pub u64);
@@ -19,13 +76,13 @@ impl Random {
     }
 
     /// Uniform on (-1, 1).
-    pub fn real(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    pub fn real<T: Scalar>(&mut self) -> T {
+        T::from_random(self.next())
     }
 
     /// Uniform on {-4, ..., 4}: sums of up to 2^20 products of two of them are exact in `f32`.
-    pub fn integer(&mut self) -> f32 {
-        self.below(9) as f32 - 4.0
+    pub fn integer<T: Scalar>(&mut self) -> T {
+        T::from(self.below(9) as i8 - 4)
     }
 
     pub fn sign(&mut self, percent_active: usize) -> i8 {
@@ -49,9 +106,6 @@ pub enum Layout {
 pub const LAYOUTS: [Layout; 5] =
     [Layout::RowMajor, Layout::ColMajor, Layout::PaddedRows, Layout::PaddedCols, Layout::Sparse];
 
-/// A NaN that no kernel makes: if it turns up elsewhere, or is gone, someone read or wrote where nothing is.
-const GUARD: u32 = 0x7fc0_dead;
-
 /// Guards before and after, more than any register tile is wide. None with `FC_TEST_TIGHT` set, for runs under the
 /// address sanitizer, which then sees every access past a slice.
 fn margin() -> usize {
@@ -60,8 +114,8 @@ fn margin() -> usize {
 
 /// A matrix in a sea of guards.
 #[derive(Debug, Clone)]
-pub struct Guarded {
-    pub buffer: Vec<f32>,
+pub struct Guarded<T = f32> {
+    pub buffer: Vec<T>,
     pub rows: usize,
     pub cols: usize,
     row_stride: usize,
@@ -69,8 +123,8 @@ pub struct Guarded {
     margin: usize,
 }
 
-impl Guarded {
-    pub fn new(layout: Layout, rows: usize, cols: usize, mut entry: impl FnMut() -> f32) -> Self {
+impl<T: Scalar> Guarded<T> {
+    pub fn new(layout: Layout, rows: usize, cols: usize, mut entry: impl FnMut() -> T) -> Self {
         let (row_stride, col_stride) = match layout {
             Layout::RowMajor => (cols, 1),
             Layout::ColMajor => (1, rows),
@@ -79,7 +133,7 @@ impl Guarded {
             Layout::Sparse => (2 * cols + 3, 2),
         };
         let mut guarded = Self { buffer: Vec::new(), rows, cols, row_stride, col_stride, margin: margin() };
-        guarded.buffer = vec![f32::from_bits(GUARD); guarded.extent() + 2 * guarded.margin];
+        guarded.buffer = vec![T::GUARD; guarded.extent() + 2 * guarded.margin];
         for i in 0..rows {
             for j in 0..cols {
                 let place = guarded.place(i, j);
@@ -89,7 +143,7 @@ impl Guarded {
         guarded
     }
 
-    pub fn vector(len: usize, entry: impl FnMut() -> f32) -> Self {
+    pub fn vector(len: usize, entry: impl FnMut() -> T) -> Self {
         Self::new(Layout::RowMajor, 1, len, entry)
     }
 
@@ -105,28 +159,28 @@ impl Guarded {
         self.margin + i * self.row_stride + j * self.col_stride
     }
 
-    pub fn view(&self) -> MatRef<'_, f32> {
+    pub fn view(&self) -> MatRef<'_, T> {
         let data = &self.buffer[self.margin..][..self.extent()];
         MatRef::from_slice_with_strides(data, self.rows, self.cols, self.row_stride, self.col_stride).unwrap()
     }
 
-    pub fn view_mut(&mut self) -> MatMut<'_, f32> {
+    pub fn view_mut(&mut self) -> MatMut<'_, T> {
         let extent = self.extent();
         let data = &mut self.buffer[self.margin..][..extent];
         MatMut::from_slice_with_strides(data, self.rows, self.cols, self.row_stride, self.col_stride).unwrap()
     }
 
-    pub fn slice(&self) -> &[f32] {
+    pub fn slice(&self) -> &[T] {
         &self.buffer[self.margin..][..self.extent()]
     }
 
-    pub fn slice_mut(&mut self) -> &mut [f32] {
+    pub fn slice_mut(&mut self) -> &mut [T] {
         let extent = self.extent();
         &mut self.buffer[self.margin..][..extent]
     }
 
     /// The entries, row-major.
-    pub fn entries(&self) -> Vec<f32> {
+    pub fn entries(&self) -> Vec<T> {
         (0..self.rows).flat_map(|i| (0..self.cols).map(move |j| self.buffer[self.place(i, j)])).collect()
     }
 
@@ -138,7 +192,7 @@ impl Guarded {
                 is_entry[self.place(i, j)] = true;
             }
         }
-        match (0..self.buffer.len()).find(|&p| !is_entry[p] && self.buffer[p].to_bits() != GUARD) {
+        match (0..self.buffer.len()).find(|&p| !is_entry[p] && self.buffer[p].bits() != T::GUARD.bits()) {
             Some(place) => {
                 Err(format!("element {} of the slice is no entry, but was written", place as i64 - self.margin as i64))
             }
@@ -150,18 +204,23 @@ impl Guarded {
 /// gamma = (terms + 4) eps: twice the a-priori bound of a sum of `terms` products in any order, scaled and added to
 /// another (a sum of n roundings errs by at most n eps/2 in first order).
 pub fn gamma(terms: usize) -> f64 {
-    (terms as f64 + 4.0) * f64::from(f32::EPSILON)
+    gamma_in::<f32>(terms)
+}
+
+/// [`gamma`] of another type. In `f64` the other half of it covers the reference, which rounds as well.
+pub fn gamma_in<T: Scalar>(terms: usize) -> f64 {
+    (terms as f64 + 4.0) * T::EPSILON
 }
 
 /// |got - want| <= gamma * magnitude for each entry, magnitude being the sum of the absolute values of all terms. A
 /// result that is finite where it should not be, or the other way round, or infinite with the wrong sign, fails before
 /// any threshold.
-pub fn compare(got: &[f32], want: &[f64], magnitude: &[f64], gamma: f64) -> Result<(), String> {
+pub fn compare<T: Scalar>(got: &[T], want: &[f64], magnitude: &[f64], gamma: f64) -> Result<(), String> {
     if got.len() != want.len() || got.len() != magnitude.len() {
         return Err(format!("{} results, {} expected, {} magnitudes", got.len(), want.len(), magnitude.len()));
     }
     for (i, ((&got, &want), &magnitude)) in got.iter().zip(want).zip(magnitude).enumerate() {
-        let got = f64::from(got);
+        let got: f64 = got.into();
         if !got.is_finite() || !want.is_finite() {
             if got == want || (got.is_nan() && want.is_nan()) {
                 continue;
@@ -178,7 +237,7 @@ pub fn compare(got: &[f32], want: &[f64], magnitude: &[f64], gamma: f64) -> Resu
 }
 
 /// got = want, exactly.
-pub fn compare_exactly(got: &[f32], want: &[f64]) -> Result<(), String> {
+pub fn compare_exactly<T: Scalar>(got: &[T], want: &[f64]) -> Result<(), String> {
     compare(got, want, &vec![0.0; want.len()], 0.0)
 }
 
@@ -223,7 +282,7 @@ mod tests {
         rejects(f32::NAN, f64::INFINITY, 1.0);
         rejects(1.0, 1.0, f64::NAN);
         assert!(compare(&[1.0], &[1.0, 2.0], &[1.0, 1.0], 1.0).is_err());
-        assert!(compare(&[], &[1.0], &[1.0], 1.0).is_err());
+        assert!(compare::<f32>(&[], &[1.0], &[1.0], 1.0).is_err());
         assert!(compare_exactly(&[1.0 + f32::EPSILON], &[1.0]).is_err());
         assert!(compare_exactly(&[f32::MIN_POSITIVE], &[0.0]).is_err());
     }
