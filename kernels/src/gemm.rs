@@ -221,7 +221,8 @@ impl Plan {
             // Contiguous columns: every step reads another line, of which a narrow tile uses too little to read it anew
             // for every panel.
             || (a.row_stride() == 1 && few_panels && (bytes(A::MR) >= 48 || !pages_apart(a.col_stride())));
-        let direct_b = b.col_stride() == 1 && (m <= 4 * A::MR || bytes(k * n) <= A::DIRECT_B_BYTES);
+        let direct_b =
+            b.col_stride() == 1 && (m <= 4 * A::MR || (m <= A::DIRECT_B_ROWS && bytes(k * n) <= A::DIRECT_B_BYTES));
         // While B stays in L2, a panel of A may stay in L1, and rows of C are written in order.
         let rows_outer = bytes(block) <= 1 << 20;
         match packing {

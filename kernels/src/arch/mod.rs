@@ -95,8 +95,10 @@ pub(crate) trait GemmKernel<T: Copy>: PackKernel<T> {
     const NR: usize;
     /// Columns that are read of B together.
     const LANES: usize;
-    /// A B of at most so many bytes whose columns are contiguous is read where it lies.
+    /// A B of at most so many bytes whose columns are contiguous is read where it lies ...
     const DIRECT_B_BYTES: usize;
+    /// ... if A has at most so many rows, so that it is not read too often.
+    const DIRECT_B_ROWS: usize;
 
     /// C ← α A B + β C for `tile.rows` ≤ MR times `tile.cols` ≤ NR entries, at least one; with β = 0, C is not read.
     ///

@@ -13,6 +13,9 @@ const MR: usize = 12;
 /// Measured on Zen 4: a larger B is faster packed.
 const DIRECT_B_BYTES: usize = 256 << 10;
 
+/// Measured on Zen 4: no limit up to 1024 rows.
+const DIRECT_B_ROWS: usize = usize::MAX;
+
 #[derive(Debug, Clone, Copy)]
 struct F32x16(__m512);
 
@@ -147,6 +150,7 @@ impl GemmKernel<f32> for Avx512 {
     const NR: usize = 2 * F32x16::LANES;
     const LANES: usize = F32x16::LANES;
     const DIRECT_B_BYTES: usize = DIRECT_B_BYTES;
+    const DIRECT_B_ROWS: usize = DIRECT_B_ROWS;
 
     #[inline(always)]
     fn gemm_tile(self, tile: Tile<f32>, a: &[f32], b: &[f32], c: &mut [f32]) {
@@ -160,6 +164,7 @@ impl GemmKernel<f64> for Avx512 {
     const NR: usize = 2 * F64x8::LANES;
     const LANES: usize = F64x8::LANES;
     const DIRECT_B_BYTES: usize = DIRECT_B_BYTES;
+    const DIRECT_B_ROWS: usize = DIRECT_B_ROWS;
 
     #[inline(always)]
     fn gemm_tile(self, tile: Tile<f64>, a: &[f64], b: &[f64], c: &mut [f64]) {
