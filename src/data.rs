@@ -6,8 +6,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::{Distribution, Moments};
+use crate::error::SpecError;
 use crate::rng::{BLOCK_ROWS, Stream, fill_key, stream};
-use crate::spec::SpecError;
 
 /// `count` independent features; feature `j` of the group follows `laws[j mod laws.len()]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::error::SpecError;
 use crate::rng::{Stream, stream};
-use crate::spec::SpecError;
 
 /// `M ∈ R^{d×d₀}`, row-major, uniform (Haar) among matrices with orthonormal columns. Paper: Definition 1 (data).
 ///

@@ -4,8 +4,8 @@ use rand::{Rng, RngExt};
 use rand_distr::Distribution as _;
 use serde::{Deserialize, Serialize};
 
+use crate::error::SpecError;
 use crate::rng::unit_f32;
-use crate::spec::SpecError;
 
 /// The law of one latent coordinate: `z = low + (high − low) u`, with `u` on `[0, 1]` of the named shape.
 ///

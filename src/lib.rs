@@ -19,6 +19,7 @@
 pub mod data;
 pub mod dictionary;
 pub mod distribution;
+pub mod error;
 pub mod network;
 pub mod rng;
 pub mod simulate;
@@ -27,8 +28,9 @@ pub mod trajectory;
 
 pub use data::{DataModel, FeatureGroup};
 pub use distribution::{Distribution, Moments};
+pub use error::SpecError;
 pub use feature_contamination_kernels::{Activation, Executor, Isa};
 pub use network::Network;
 pub use simulate::{SimulateError, simulate};
-pub use spec::{Coordinates, Labels, RunSpec, SpecError};
+pub use spec::{Coordinates, Labels, RunSpec};
 pub use trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};

@@ -4,8 +4,9 @@ use feature_contamination_kernels::Activation;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::error::SpecError;
 use crate::rng::{Stream, stream};
-use crate::spec::{Coordinates, RunSpec, SpecError};
+use crate::spec::{Coordinates, RunSpec};
 use crate::{dictionary, rng::BLOCK_ROWS};
 
 /// The network of a run.

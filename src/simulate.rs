@@ -4,13 +4,11 @@ use feature_contamination_kernels::{Executor, Mask, MatMut, MatRef, ShapeError, 
 use rand::Rng;
 
 use crate::data::{Domain, Draw, Purpose, draw_labels};
+use crate::error::SpecError;
 use crate::network::Network;
 use crate::rng::{BLOCK_ROWS, Stream, stream};
-use crate::spec::{Labels, RunSpec, SpecError};
+use crate::spec::{EVAL_CHUNK, Labels, RunSpec};
 use crate::trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};
-
-/// Examples evaluated at a time: a multiple of 64, small enough to stay in the outer cache with their mask.
-pub(crate) const EVAL_CHUNK: usize = 2048;
 
 /// Why a run ended without a trajectory.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

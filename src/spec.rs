@@ -1,37 +1,13 @@
 //! What a run is: every choice that its bits depend on, the executor's instruction set apart.
 
-use std::fmt::Display;
-
 use feature_contamination_kernels::Activation;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataModel, FeatureGroup};
+use crate::error::SpecError;
 
-/// A value that a run cannot have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} = {value}: must be {expected}")]
-pub struct SpecError {
-    /// The field, as a user writes it.
-    pub field: String,
-    /// The value it had.
-    pub value: String,
-    /// What would be right.
-    pub expected: String,
-}
-
-impl SpecError {
-    /// An error in `field`.
-    pub fn new(field: impl Into<String>, value: impl Display, expected: impl Into<String>) -> Self {
-        let mut value = value.to_string();
-        // 1e300 is more easily read than its 301 digits.
-        if value.len() > 24
-            && let Ok(number) = value.parse::<f64>()
-        {
-            value = format!("{number:e}");
-        }
-        Self { field: field.into(), value, expected: expected.into() }
-    }
-}
+/// Examples evaluated at a time: a multiple of 64, small enough to stay in the outer cache with their mask.
+pub(crate) const EVAL_CHUNK: usize = 2048;
 
 /// The coordinates a run is carried out in; the trajectory is the same.
 ///
@@ -176,7 +152,7 @@ impl RunSpec {
     /// An upper estimate of the memory that the run holds at once, in bytes.
     pub fn memory_bytes(&self) -> f64 {
         let (n, m, d0, width) = (self.batch as f64, self.m as f64, self.data.d0() as f64, self.width() as f64);
-        let eval = self.eval_samples.min(crate::simulate::EVAL_CHUNK) as f64;
+        let eval = self.eval_samples.min(EVAL_CHUNK) as f64;
         // Batch (and its packed copy), weights, gradient and packed weights, outputs and masks.
         let training = 4.0 * (2.0 * n * width + 3.0 * m * width + 4.0 * n) + n * m / 8.0;
         let evaluation = 4.0 * (2.0 * eval * d0 + 4.0 * eval) + eval * m / 8.0;
