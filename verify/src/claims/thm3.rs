@@ -100,8 +100,8 @@ impl Claim for Risks {
 /// The greatest mean risk among the replicates, with an interval that holds for all of them at once: empirical
 /// Bernstein, each at its share of the error.
 ///
-/// The loss lies in `[0, 1 + H]`, `H ≥ |h|`; every example has `|x̃_j| ≤ 1`, so `H = Σ_k |a_k| ‖v_k‖₁` is bounded by
-/// `√d₀ max‖v_k‖₂`, and that by `d₀ max_j |v_kj|`.
+/// The loss lies in `[0, 1 + H]`, `H ≥ |h|`: every example has `|x̃_j| ≤ 1` and `Σ_k |a_k| = 1`, so
+/// `|h| ≤ max_k ‖v_k‖₁ ≤ d_core max|v_core| + d_bg max|v_bg| = H`.
 fn worst_risk(
     rung: &Rung<Arc<Trajectory>>,
     at_t2: &dyn Fn(&Trajectory) -> Option<Record>,
