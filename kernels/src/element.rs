@@ -10,8 +10,9 @@ pub trait Element:
     sealed::Dispatch
     + Copy
     + Default
-    + PartialEq
+    + PartialOrd
     + Into<f64>
+    + From<i8>
     + Add<Output = Self>
     + Mul<Output = Self>
     + Send

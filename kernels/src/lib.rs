@@ -1,6 +1,6 @@
 //! Cache-blocked SIMD GEMM and fused ReLU kernels.
 //!
-//! Four operations on matrices with any strides, each written once and run with the best instruction set of the host
+//! Operations on matrices with any strides, each written once and run with the best instruction set of the host
 //! (AVX-512, AVX2 with FMA, or portable Rust); `f32`, the first one also `f64`:
 //!
 //! * [`Executor::gemm`]: C ← α A B + β C.
@@ -8,6 +8,7 @@
 //!   stored.
 //! * [`Executor::backward`]: G_k = Σ_i s_i b_ik x_i from those bits and signs s_i ∈ {−1, 0, 1}.
 //! * [`Executor::fill_uniform`]: uniform variates, the same bits on every instruction set.
+//! * [`Executor::forward_dense`], [`Executor::backward_dense`]: the two passes as products, in `f32` or `f64`.
 //!
 //! [`mod@reference`] has the first three in naive `f64`, and the scalar definition of the last.
 //!
@@ -32,6 +33,7 @@
 
 mod arch;
 mod blocking;
+mod dense;
 mod element;
 mod error;
 mod fill;

@@ -43,7 +43,7 @@ pub struct Forward {
 /// # Panics
 /// If the shapes do not fit.
 #[must_use]
-pub fn forward(act: Activation, x: MatRef<'_, f32>, v: MatRef<'_, f32>, a: &[f32]) -> Forward {
+pub fn forward<T: Element>(act: Activation, x: MatRef<'_, T>, v: MatRef<'_, T>, a: &[T]) -> Forward {
     let (n, d0, m) = (x.rows(), x.cols(), v.rows());
     assert_eq!(v.cols(), d0);
     assert_eq!(a.len(), m);
@@ -61,7 +61,7 @@ pub fn forward(act: Activation, x: MatRef<'_, f32>, v: MatRef<'_, f32>, a: &[f32
                 // A NaN is inactive and goes on into h.
                 Activation::Relu => (if z < 0.0 { 0.0 } else { z }, z >= 0.0),
             };
-            h += f64::from(a_k) * value;
+            h += a_k.into() * value;
             out.pre_activations.push(z);
             out.active.push(active);
         }
@@ -76,7 +76,7 @@ pub fn forward(act: Activation, x: MatRef<'_, f32>, v: MatRef<'_, f32>, a: &[f32
 /// # Panics
 /// If the shapes do not fit.
 #[must_use]
-pub fn backward(x: MatRef<'_, f32>, s: &[i8], active: &[bool], m: usize) -> Vec<f64> {
+pub fn backward<T: Element>(x: MatRef<'_, T>, s: &[i8], active: &[bool], m: usize) -> Vec<f64> {
     let (n, d0) = (x.rows(), x.cols());
     assert_eq!(s.len(), n);
     assert_eq!(active.len(), n * m);

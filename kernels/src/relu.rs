@@ -50,17 +50,7 @@ impl Executor {
         mask: &mut Mask,
         ws: &mut Workspace,
     ) -> Result<(), ShapeError> {
-        let mismatch =
-            |left: Operand, right: Operand, rule| Err(ShapeError::Mismatch { operation: "forward", left, right, rule });
-        if x.cols() != v.cols() {
-            return mismatch(x.operand("x"), v.operand("v"), "v has as many columns as x");
-        }
-        if a.len() != v.rows() {
-            return mismatch(v.operand("v"), Operand::vector("a", a.len()), "a has one entry per row of v");
-        }
-        if h.len() != x.rows() {
-            return mismatch(x.operand("x"), Operand::vector("h", h.len()), "h has one entry per row of x");
-        }
+        check_forward(x, v, a, h)?;
         mask.resize(x.rows(), v.rows());
         h.fill(0.0);
         let forward = Forward { act, x, v, a, h, mask: &mut *mask, blocking: self.blocking(), ws };
@@ -94,25 +84,7 @@ impl Executor {
         g: MatMut<'_, f32>,
         ws: &mut Workspace,
     ) -> Result<(), ShapeError> {
-        let mismatch = |left: Operand, right: Operand, rule| {
-            Err(ShapeError::Mismatch { operation: "backward", left, right, rule })
-        };
-        let mask_operand = Operand::matrix("mask", mask.samples(), mask.neurons());
-        if s.len() != x.rows() {
-            return mismatch(x.operand("x"), Operand::vector("s", s.len()), "s has one entry per row of x");
-        }
-        if mask.samples() != x.rows() {
-            return mismatch(x.operand("x"), mask_operand, "mask has one sample per row of x");
-        }
-        if g.rows() != mask.neurons() {
-            return mismatch(mask_operand, g.operand("g"), "g has one row per neuron of mask");
-        }
-        if g.cols() != x.cols() {
-            return mismatch(x.operand("x"), g.operand("g"), "g has as many columns as x");
-        }
-        if let Some(index) = s.iter().position(|s| !(-1..=1).contains(s)) {
-            return Err(ShapeError::Sign { index, value: s[index] });
-        }
+        check_backward(x, s, mask, &g)?;
         if g.is_empty() {
             return Ok(());
         }
@@ -137,6 +109,45 @@ impl Executor {
         }
         Ok(())
     }
+}
+
+/// Whether the arguments of a forward pass fit one another.
+pub(crate) fn check_forward<T>(x: MatRef<'_, T>, v: MatRef<'_, T>, a: &[T], h: &[T]) -> Result<(), ShapeError> {
+    let mismatch =
+        |left: Operand, right: Operand, rule| Err(ShapeError::Mismatch { operation: "forward", left, right, rule });
+    if x.cols() != v.cols() {
+        return mismatch(x.operand("x"), v.operand("v"), "v has as many columns as x");
+    }
+    if a.len() != v.rows() {
+        return mismatch(v.operand("v"), Operand::vector("a", a.len()), "a has one entry per row of v");
+    }
+    if h.len() != x.rows() {
+        return mismatch(x.operand("x"), Operand::vector("h", h.len()), "h has one entry per row of x");
+    }
+    Ok(())
+}
+
+/// Whether the arguments of a backward pass fit one another.
+pub(crate) fn check_backward<T>(x: MatRef<'_, T>, s: &[i8], mask: &Mask, g: &MatMut<'_, T>) -> Result<(), ShapeError> {
+    let mismatch =
+        |left: Operand, right: Operand, rule| Err(ShapeError::Mismatch { operation: "backward", left, right, rule });
+    let mask_operand = Operand::matrix("mask", mask.samples(), mask.neurons());
+    if s.len() != x.rows() {
+        return mismatch(x.operand("x"), Operand::vector("s", s.len()), "s has one entry per row of x");
+    }
+    if mask.samples() != x.rows() {
+        return mismatch(x.operand("x"), mask_operand, "mask has one sample per row of x");
+    }
+    if g.rows() != mask.neurons() {
+        return mismatch(mask_operand, g.operand("g"), "g has one row per neuron of mask");
+    }
+    if g.cols() != x.cols() {
+        return mismatch(x.operand("x"), g.operand("g"), "g has as many columns as x");
+    }
+    if let Some(index) = s.iter().position(|s| !(-1..=1).contains(s)) {
+        return Err(ShapeError::Sign { index, value: s[index] });
+    }
+    Ok(())
 }
 
 /// Arguments of a forward pass whose shapes fit; `mask` has its shape and is all 0, as is `h`.

@@ -117,6 +117,14 @@ impl<'a, T> MatRef<'a, T> {
     pub fn data(&self) -> &'a [T] {
         self.data
     }
+
+    /// Rows `first` to `first + rows`, which the matrix has.
+    pub(crate) fn row_range(self, first: usize, rows: usize) -> Self {
+        debug_assert!(first + rows <= self.rows);
+        // A matrix without entries may have no elements either.
+        let data = if self.is_empty() { self.data } else { &self.data[first * self.row_stride..] };
+        Self { data, rows, ..self }
+    }
 }
 
 impl<T: Copy> MatRef<'_, T> {

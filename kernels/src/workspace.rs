@@ -55,6 +55,8 @@ pub struct Workspace {
     pub(crate) b: Aligned,
     /// One tile of C (gemm), partial sums of h (forward), gathered entries of x (backward).
     pub(crate) tile: Aligned,
+    /// Pre-activations or masked signs of some samples (dense passes).
+    pub(crate) dense: Aligned,
     /// Compacted mask (backward).
     pub(crate) words: Vec<u64>,
     /// Samples that count (backward).
@@ -71,7 +73,7 @@ impl Workspace {
     /// Bytes held at present.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
-        let lines = self.a.0.capacity() + self.b.0.capacity() + self.tile.0.capacity();
+        let lines = [&self.a, &self.b, &self.tile, &self.dense].map(|buffer| buffer.0.capacity()).iter().sum::<usize>();
         lines * size_of::<Line>() + self.words.capacity() * size_of::<u64>() + self.rows.capacity() * size_of::<Row>()
     }
 }
