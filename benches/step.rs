@@ -14,7 +14,7 @@ fn step_1t(criterion: &mut Criterion) {
         let spec = RunSpec { batch: n, learning_rate: 1e-6, ..RunSpec::uniform(d0 / 2, d0 - d0 / 2, 4 * d0 as u64, m) };
         group.throughput(Throughput::Elements(4 * (n * d0 * m) as u64));
         for (id, executor) in executors() {
-            let mut training = Training::new(&spec, executor).unwrap();
+            let mut training = Training::<f32>::new(&spec, executor).unwrap();
             group.bench_function(BenchmarkId::new(id, format!("{n}x{d0}x{m}")), |bencher| {
                 bencher.iter(|| training.advance().unwrap());
             });

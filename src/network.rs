@@ -5,13 +5,14 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::SpecError;
+use crate::precision::Real;
 use crate::rng::{Stream, stream};
 use crate::spec::{Coordinates, RunSpec};
 use crate::{dictionary, rng::BLOCK_ROWS};
 
-/// The network of a run.
+/// The network of a run, in the precision of `T`.
 #[derive(Clone, Debug)]
-pub struct Network {
+pub struct Network<T> {
     /// Activation function.
     pub activation: Activation,
     /// Number of neurons `m`.
@@ -21,17 +22,17 @@ pub struct Network {
     /// `sign a_k`, ±1, uniform and frozen.
     pub signs: Vec<i8>,
     /// `a_k = sign a_k / m`.
-    pub a: Vec<f32>,
+    pub a: Vec<T>,
     /// First-layer weights `[m × width]`, row-major.
-    pub weights: Vec<f32>,
+    pub weights: Vec<T>,
     /// `M`, `[d × d₀]` row-major, in ambient coordinates.
-    pub dictionary: Option<Vec<f32>>,
+    pub dictionary: Option<Vec<T>>,
 }
 
-impl Network {
+impl<T: Real> Network<T> {
     /// The network at step 0: `a_k` uniform on `{±1/m}`, `w_k ~ N(0, I_d/d)`.
     ///
-    /// Both coordinates start from the same latent draw `v ~ N(0, I_{d₀}/d)`; the ambient weights are
+    /// Both coordinates and precisions start from the same latent draw `v ~ N(0, I_{d₀}/d)`, in `f32`; the ambient weights are
     /// `w = M v + (I − M Mᵀ) g`, `g ~ N(0, I_d/d)` independent of `v`, which has the law `N(0, I_d/d)` and `Mᵀ w = v`.
     ///
     /// # Errors
@@ -39,13 +40,14 @@ impl Network {
     pub fn init(spec: &RunSpec) -> Result<Self, SpecError> {
         let (m, d0) = (spec.m, spec.data.d0());
         let signs = draw_signs(spec.seed, m);
-        let a = signs.iter().map(|&sign| f32::from(sign) / m as f32).collect();
+        let a = signs.iter().map(|&sign| T::nearest(f64::from(sign) / m as f64)).collect();
         let scale = 1.0 / (spec.d as f64).sqrt();
-        let latent = gaussian_rows(spec.seed, Stream::Init, m, d0, scale);
+        let mut latent = gaussian_rows(spec.seed, Stream::Init, m, d0, scale);
+        latent.iter_mut().for_each(|v| *v = f64::from(*v as f32));
         let mut network =
             Self { activation: spec.activation, m, width: d0, signs, a, weights: vec![], dictionary: None };
         match spec.coordinates {
-            Coordinates::Latent => network.weights = latent.iter().map(|&v| v as f32).collect(),
+            Coordinates::Latent => network.weights = latent.iter().map(|&v| T::nearest(v)).collect(),
             Coordinates::Ambient => {
                 let d = spec.width();
                 let dictionary = dictionary::random_orthonormal(spec.seed, d, d0)?;
@@ -61,8 +63,8 @@ impl Network {
                     }
                 }
                 network.width = d;
-                network.weights = w.iter().map(|&w| w as f32).collect();
-                network.dictionary = Some(dictionary.iter().map(|&m| m as f32).collect());
+                network.weights = w.iter().map(|&w| T::nearest(w)).collect();
+                network.dictionary = Some(dictionary.iter().map(|&m| T::nearest(m)).collect());
             }
         }
         Ok(network)
@@ -96,7 +98,7 @@ mod tests {
         let spec = RunSpec::uniform(8, 8, 100, 500);
         let ambient = RunSpec { coordinates: Coordinates::Ambient, ..spec.clone() };
         for (spec, name) in [(spec, "latent"), (ambient, "ambient")] {
-            let weights = Network::init(&spec).unwrap().weights;
+            let weights = Network::<f32>::init(&spec).unwrap().weights;
             let n = weights.len() as f64;
             let mean_square = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / n;
             // Var(w²) = 2/d²: standard error √(2/n)/d, five of them.
@@ -107,8 +109,8 @@ mod tests {
     #[test]
     fn ambient_weights_project_on_the_latent_ones() {
         let spec = RunSpec::uniform(3, 2, 50, 4);
-        let latent = Network::init(&spec).unwrap();
-        let ambient = Network::init(&RunSpec { coordinates: Coordinates::Ambient, ..spec }).unwrap();
+        let latent = Network::<f32>::init(&spec).unwrap();
+        let ambient = Network::<f32>::init(&RunSpec { coordinates: Coordinates::Ambient, ..spec }).unwrap();
         assert_eq!(latent.signs, ambient.signs);
         let dictionary = ambient.dictionary.unwrap();
         for k in 0..4 {

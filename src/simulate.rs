@@ -6,6 +6,7 @@ use rand::Rng;
 use crate::data::{Domain, Draw, Purpose, draw_labels};
 use crate::error::SpecError;
 use crate::network::Network;
+use crate::precision::{Precision, Real};
 use crate::rng::{BLOCK_ROWS, Stream, stream};
 use crate::spec::{EVAL_CHUNK, Labels, RunSpec};
 use crate::trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};
@@ -32,8 +33,15 @@ pub enum SimulateError {
 /// # Errors
 /// The spec is not valid, or an output becomes non-finite.
 pub fn simulate(spec: &RunSpec, executor: Executor) -> Result<Trajectory, SimulateError> {
-    let mut run = Training::new(spec, executor)?;
-    let initial = run.latent_weights()?;
+    match spec.precision {
+        Precision::Single => simulate_in::<f32>(spec, executor),
+        Precision::Double => simulate_in::<f64>(spec, executor),
+    }
+}
+
+fn simulate_in<T: Real>(spec: &RunSpec, executor: Executor) -> Result<Trajectory, SimulateError> {
+    let mut run = Training::<T>::new(spec, executor)?;
+    let initial: Vec<f32> = run.latent_weights()?.into_iter().map(|v| v.into() as f32).collect();
     let mut observer = Observer::new(spec, executor, &initial);
     let mut records = Vec::with_capacity(spec.record_steps.len());
     for &step in &spec.record_steps {
@@ -53,28 +61,31 @@ pub fn simulate(spec: &RunSpec, executor: Executor) -> Result<Trajectory, Simula
     Ok(Trajectory { spec: spec.clone(), signs: run.network.signs, initial, records })
 }
 
-/// A network in training: the state that a step changes, and the buffers it needs.
-pub struct Training<'s> {
+/// A network in training, in the precision of `T`: the state that a step changes, and the buffers it needs.
+pub struct Training<'s, T> {
     spec: &'s RunSpec,
     executor: Executor,
     /// The network.
-    pub network: Network,
+    pub network: Network<T>,
     /// Steps taken.
     pub step: u64,
-    latent_batch: Vec<f32>,
-    ambient_batch: Vec<f32>,
+    /// The batch as it is drawn.
+    batch: Vec<f32>,
+    /// The same in this precision, where it is another.
+    wide_batch: Vec<T>,
+    ambient_batch: Vec<T>,
     labels: Vec<i8>,
-    output: Vec<f32>,
+    output: Vec<T>,
     /// `s_i = y_i 1[y_i h(x_i) < 1]`.
     residual: Vec<i8>,
     mask: Mask,
-    gradient: Vec<f32>,
+    gradient: Vec<T>,
     workspace: Workspace,
     /// Hinge-active fraction of the batch last seen.
     active: Option<f64>,
 }
 
-impl<'s> Training<'s> {
+impl<'s, T: Real> Training<'s, T> {
     /// The run at step 0.
     ///
     /// # Errors
@@ -84,13 +95,14 @@ impl<'s> Training<'s> {
         let network = Network::init(spec)?;
         let (n, width) = (spec.batch, network.width);
         Ok(Self {
-            latent_batch: vec![0.0; n * spec.data.d0()],
-            ambient_batch: vec![0.0; if network.dictionary.is_some() { n * width } else { 0 }],
+            batch: vec![0.0; n * spec.data.d0()],
+            wide_batch: vec![],
+            ambient_batch: vec![T::ZERO; if network.dictionary.is_some() { n * width } else { 0 }],
             labels: vec![0; n],
-            output: vec![0.0; n],
+            output: vec![T::ZERO; n],
             residual: vec![0; n],
             mask: Mask::new(n, spec.m),
-            gradient: vec![0.0; spec.m * width],
+            gradient: vec![T::ZERO; spec.m * width],
             workspace: Workspace::new(),
             active: None,
             spec,
@@ -109,20 +121,24 @@ impl<'s> Training<'s> {
         self.forward()?;
         if !self.spec.frozen {
             let (n, m, width) = (self.spec.batch, self.network.m, self.network.width);
-            let batch = if self.network.dictionary.is_some() { &self.ambient_batch } else { &self.latent_batch };
-            self.executor.backward(
+            let batch = match self.network.dictionary {
+                Some(_) => &self.ambient_batch,
+                None => T::batch(&self.batch, &mut self.wide_batch),
+            };
+            T::backward(
+                self.executor,
                 MatRef::from_row_major(batch, n, width)?,
                 &self.residual,
                 &self.mask,
                 MatMut::from_row_major(&mut self.gradient, m, width)?,
                 &mut self.workspace,
             )?;
-            let keep = self.spec.decay_factor() as f32;
+            let keep = T::nearest(self.spec.decay_factor());
             let rate = self.spec.learning_rate / n as f64;
             let rows = self.network.weights.chunks_exact_mut(width).zip(self.gradient.chunks_exact(width));
             for ((w, g), &a) in rows.zip(&self.network.a) {
-                let scale = (rate * f64::from(a)) as f32;
-                w.iter_mut().zip(g).for_each(|(w, g)| *w = keep * *w + scale * g);
+                let scale = T::nearest(rate * a.into());
+                w.iter_mut().zip(g).for_each(|(w, &g)| *w = keep * *w + scale * g);
             }
         }
         self.step += 1;
@@ -144,17 +160,17 @@ impl<'s> Training<'s> {
     ///
     /// # Errors
     /// None that a caller can cause.
-    pub fn latent_weights(&mut self) -> Result<Vec<f32>, SimulateError> {
+    pub fn latent_weights(&mut self) -> Result<Vec<T>, SimulateError> {
         let Some(dictionary) = &self.network.dictionary else {
             return Ok(self.network.weights.clone());
         };
         let (m, d, d0) = (self.network.m, self.network.width, self.spec.data.d0());
-        let mut latent = vec![0.0; m * d0];
+        let mut latent = vec![T::ZERO; m * d0];
         self.executor.gemm(
-            1.0,
+            T::ONE,
             MatRef::from_row_major(&self.network.weights, m, d)?,
             MatRef::from_row_major(dictionary, d, d0)?,
-            0.0,
+            T::ZERO,
             MatMut::from_row_major(&mut latent, m, d0)?,
             &mut self.workspace,
         )?;
@@ -166,28 +182,30 @@ impl<'s> Training<'s> {
         let spec = self.spec;
         let (n, m, width, d0) = (spec.batch, spec.m, self.network.width, spec.data.d0());
         let draw = Draw { seed: spec.seed, purpose: Purpose::Train, domain: Domain::Id, step: self.step, first_row: 0 };
-        spec.data.fill(self.executor, draw, &mut self.latent_batch, &mut self.labels)?;
+        spec.data.fill(self.executor, draw, &mut self.batch, &mut self.labels)?;
         if spec.labels == Labels::Shuffled {
             for (block, labels) in self.labels.chunks_mut(BLOCK_ROWS).enumerate() {
                 draw_labels(stream(spec.seed, Stream::ShuffledLabels, self.step, block as u64).next_u64(), labels);
             }
         }
+        let latent = T::batch(&self.batch, &mut self.wide_batch);
         let batch = match &self.network.dictionary {
-            None => &self.latent_batch,
+            None => latent,
             Some(dictionary) => {
                 // X = X̃ Mᵀ.
                 self.executor.gemm(
-                    1.0,
-                    MatRef::from_row_major(&self.latent_batch, n, d0)?,
+                    T::ONE,
+                    MatRef::from_row_major(latent, n, d0)?,
                     MatRef::from_row_major(dictionary, width, d0)?.t(),
-                    0.0,
+                    T::ZERO,
                     MatMut::from_row_major(&mut self.ambient_batch, n, width)?,
                     &mut self.workspace,
                 )?;
                 &self.ambient_batch
             }
         };
-        self.executor.forward(
+        T::forward(
+            self.executor,
             self.network.activation,
             MatRef::from_row_major(batch, n, width)?,
             MatRef::from_row_major(&self.network.weights, m, width)?,
@@ -200,7 +218,7 @@ impl<'s> Training<'s> {
             return Err(SimulateError::NonFinite { step: self.step });
         }
         for ((s, &y), &h) in self.residual.iter_mut().zip(&self.labels).zip(&self.output) {
-            *s = if f32::from(y) * h < 1.0 { y } else { 0 };
+            *s = if T::from(y) * h < T::ONE { y } else { 0 };
         }
         let active = self.residual.iter().filter(|&&s| s != 0).count() as f64 / n as f64;
         self.active = Some(active);
@@ -209,7 +227,7 @@ impl<'s> Training<'s> {
 }
 
 /// Turns weights into the observables of a [`Record`].
-struct Observer<'s> {
+struct Observer<'s, T> {
     spec: &'s RunSpec,
     executor: Executor,
     initial: Vec<f32>,
@@ -218,13 +236,14 @@ struct Observer<'s> {
     variance: Vec<f64>,
     squared_range: Vec<f64>,
     batch: Vec<f32>,
+    wide_batch: Vec<T>,
     labels: Vec<i8>,
-    output: Vec<f32>,
+    output: Vec<T>,
     mask: Mask,
     workspace: Workspace,
 }
 
-impl<'s> Observer<'s> {
+impl<'s, T: Real> Observer<'s, T> {
     fn new(spec: &'s RunSpec, executor: Executor, initial: &[f32]) -> Self {
         let data = &spec.data;
         let moments: Vec<_> = data.core.moments().into_iter().chain(data.background.moments()).collect();
@@ -242,8 +261,9 @@ impl<'s> Observer<'s> {
             variance: moments.iter().map(|m| m.variance()).collect(),
             squared_range: [range(&data.core), range(&data.background)].concat(),
             batch: vec![0.0; chunk * data.d0()],
+            wide_batch: vec![],
             labels: vec![0; chunk],
-            output: vec![0.0; chunk],
+            output: vec![T::ZERO; chunk],
             mask: Mask::new(chunk, spec.m),
             workspace: Workspace::new(),
         }
@@ -251,8 +271,8 @@ impl<'s> Observer<'s> {
 
     fn record(
         &mut self,
-        network: &Network,
-        latent: &[f32],
+        network: &Network<T>,
+        latent: &[T],
         step: u64,
         active_fraction: f64,
     ) -> Result<Record, SimulateError> {
@@ -279,14 +299,14 @@ impl<'s> Observer<'s> {
     }
 
     /// `Σ_core μv`, `Σ_bg μv`, `Σ σ²v²` and `Σ range²v²` of every neuron.
-    fn sums(&self, latent: &[f32]) -> NeuronRecord {
+    fn sums(&self, latent: &[T]) -> NeuronRecord {
         let (d0, d_core) = (self.spec.data.d0(), self.spec.data.core.count);
         let mut record = NeuronRecord::default();
         for v in latent.chunks_exact(d0) {
             let weighed = |range: std::ops::Range<usize>| -> f64 {
-                v[range.clone()].iter().zip(&self.mean[range]).map(|(&v, mu)| f64::from(v) * mu).sum()
+                v[range.clone()].iter().zip(&self.mean[range]).map(|(&v, mu)| v.into() * mu).sum()
             };
-            let squared = |by: &[f64]| -> f64 { v.iter().zip(by).map(|(&v, by)| f64::from(v).powi(2) * by).sum() };
+            let squared = |by: &[f64]| -> f64 { v.iter().zip(by).map(|(&v, by)| v.into().powi(2) * by).sum() };
             record.core.push(weighed(0..d_core));
             record.background.push(weighed(d_core..d0));
             record.variance.push(squared(&self.variance));
@@ -295,15 +315,15 @@ impl<'s> Observer<'s> {
         record
     }
 
-    fn extremes(&self, network: &Network, latent: &[f32], step: u64) -> [Extremes; 2] {
+    fn extremes(&self, network: &Network<T>, latent: &[T], step: u64) -> [Extremes; 2] {
         let (d0, d_core) = (self.spec.data.d0(), self.spec.data.core.count);
         let decay = self.spec.decay(step);
         let mut extremes = [Extremes::default(), Extremes::default()];
         let rows = latent.chunks_exact(d0).zip(self.initial.chunks_exact(d0));
         for ((v, start), &sign) in rows.zip(&network.signs) {
             for (j, (&v, &start)) in v.iter().zip(start).enumerate() {
-                let displacement = f64::from(sign) * (f64::from(v) - decay * f64::from(start));
-                extremes[usize::from(j >= d_core)].include(f64::from(v), displacement);
+                let displacement = f64::from(sign) * (v.into() - decay * f64::from(start));
+                extremes[usize::from(j >= d_core)].include(v.into(), displacement);
             }
         }
         extremes
@@ -312,8 +332,8 @@ impl<'s> Observer<'s> {
     /// Risk, accuracy and activation counts on the fresh evaluation data of this step.
     fn evaluate(
         &mut self,
-        network: &Network,
-        latent: &[f32],
+        network: &Network<T>,
+        latent: &[T],
         step: u64,
         domain: Domain,
     ) -> Result<(Evaluation, Activations), SimulateError> {
@@ -331,9 +351,10 @@ impl<'s> Observer<'s> {
             let draw = Draw { seed: spec.seed, purpose: Purpose::Evaluate, domain, step, first_row };
             spec.data.fill(self.executor, draw, x, labels)?;
             self.mask.resize(rows, spec.m);
-            self.executor.forward(
+            T::forward(
+                self.executor,
                 network.activation,
-                MatRef::from_row_major(x, rows, d0)?,
+                MatRef::from_row_major(T::batch(x, &mut self.wide_batch), rows, d0)?,
                 MatRef::from_row_major(latent, spec.m, d0)?,
                 &network.a,
                 &mut self.output[..rows],
@@ -344,7 +365,7 @@ impl<'s> Observer<'s> {
                 if !h.is_finite() {
                     return Err(SimulateError::NonFinite { step });
                 }
-                losses.add(f64::from(y) * f64::from(h));
+                losses.add(f64::from(y) * h.into());
             }
             if domain == Domain::Id {
                 for (class, y) in [-1, 1].into_iter().enumerate() {

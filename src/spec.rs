@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataModel, FeatureGroup};
 use crate::error::SpecError;
+use crate::precision::Precision;
 
 /// Examples evaluated at a time: a multiple of 64, small enough to stay in the outer cache with their mask.
 pub(crate) const EVAL_CHUNK: usize = 2048;
@@ -49,6 +50,8 @@ pub struct RunSpec {
     pub d: u64,
     /// Coordinates of the computation.
     pub coordinates: Coordinates,
+    /// Precision of the computation.
+    pub precision: Precision,
     /// Number of neurons `m`.
     pub m: usize,
     /// ReLU, or the identity of Thm 4.
@@ -104,6 +107,7 @@ impl RunSpec {
             data: DataModel::uniform(d_core, d_bg),
             d,
             coordinates: Coordinates::Latent,
+            precision: Precision::Single,
             m,
             activation: Activation::Relu,
             batch: 1024,
@@ -153,14 +157,20 @@ impl RunSpec {
     pub fn memory_bytes(&self) -> f64 {
         let (n, m, d0, width) = (self.batch as f64, self.m as f64, self.data.d0() as f64, self.width() as f64);
         let eval = self.eval_samples.min(EVAL_CHUNK) as f64;
+        let bytes = self.precision.bytes() as f64;
         // Batch (and its packed copy), weights, gradient and packed weights, outputs and masks.
-        let training = 4.0 * (2.0 * n * width + 3.0 * m * width + 4.0 * n) + n * m / 8.0;
-        let evaluation = 4.0 * (2.0 * eval * d0 + 4.0 * eval) + eval * m / 8.0;
+        let training = bytes * (2.0 * n * width + 3.0 * m * width + 4.0 * n) + n * m / 8.0;
+        let evaluation = bytes * (2.0 * eval * d0 + 4.0 * eval) + eval * m / 8.0;
         let ambient = match self.coordinates {
             Coordinates::Latent => 0.0,
-            Coordinates::Ambient => 4.0 * (width * d0 + n * d0),
+            Coordinates::Ambient => bytes * (width * d0 + n * d0),
         };
-        training + evaluation + ambient + self.record_bytes()
+        // The batches as they are drawn, and the pre-activations of 256 examples.
+        let double = match self.precision {
+            Precision::Single => 0.0,
+            Precision::Double => 4.0 * (n + eval) * d0 + bytes * 256.0 * m,
+        };
+        training + evaluation + ambient + double + self.record_bytes()
     }
 
     /// An upper estimate of the memory of its trajectory, in bytes.

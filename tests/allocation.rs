@@ -42,7 +42,7 @@ fn steps_after_the_first_allocate_nothing() {
             if executor.isa() == Isa::Portable && spec.coordinates == Coordinates::Ambient {
                 continue;
             }
-            let mut run = Training::new(spec, executor).unwrap();
+            let mut run = Training::<f32>::new(spec, executor).unwrap();
             let mut least = 1.0_f64;
             run.advance().unwrap();
             // Far enough for the hinge to gate, so that masks are compacted.

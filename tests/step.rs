@@ -1,9 +1,10 @@
 //! The training step against a slow, obvious one in `f64`, and what every run must satisfy.
 
 use feature_contamination::data::{Domain, Draw, Purpose};
+use feature_contamination::precision::Real;
 use feature_contamination::simulate::Training;
 use feature_contamination::{
-    Activation, Coordinates, DataModel, Distribution, Executor, FeatureGroup, Isa, Labels, Network, RunSpec,
+    Activation, Coordinates, DataModel, Distribution, Executor, FeatureGroup, Isa, Labels, Network, Precision, RunSpec,
     Trajectory, simulate,
 };
 use quickcheck::{Arbitrary, Gen, QuickCheck};
@@ -53,23 +54,43 @@ fn obvious_step(spec: &RunSpec, signs: &[i8], weights: &mut [f64], step: u64) {
 fn the_step_is_the_one_on_the_page_on_every_isa() {
     for executor in Executor::available() {
         for activation in [Activation::Relu, Activation::Identity] {
-            let spec = RunSpec { activation, ..small() };
-            let mut run = Training::new(&spec, executor).unwrap();
-            let mut expected: Vec<f64> = run.network.weights.iter().map(|&w| f64::from(w)).collect();
-            for step in 0..spec.steps {
-                obvious_step(&spec, &run.network.signs.clone(), &mut expected, step);
-                run.advance().unwrap();
-                // A pre-activation or margin within rounding of its threshold may gate differently: one example then
-                // moves a weight by at most η/(mN). None does here (the seed is fixed), so rounding alone remains.
-                for (&w, &e) in run.network.weights.iter().zip(&expected) {
-                    assert!(
-                        (f64::from(w) - e).abs() < 2e-6,
-                        "{:?} {activation:?} step {step}: {w} ≠ {e}",
-                        executor.isa()
-                    );
-                }
-            }
-            assert!(run.active_fraction().unwrap() < 1.0, "the hinge must gate for the test to mean something");
+            // 30 steps of weights below 1, some ten roundings each.
+            compare_with_the_page::<f32>(&RunSpec { activation, ..small() }, executor, 2e-6);
+            compare_with_the_page::<f64>(&RunSpec { activation, ..small() }, executor, 1e-14);
+        }
+    }
+}
+
+fn compare_with_the_page<T: Real>(spec: &RunSpec, executor: Executor, tolerance: f64) {
+    let mut run = Training::<T>::new(spec, executor).unwrap();
+    let mut expected: Vec<f64> = run.network.weights.iter().map(|&w| w.into()).collect();
+    for step in 0..spec.steps {
+        obvious_step(spec, &run.network.signs.clone(), &mut expected, step);
+        run.advance().unwrap();
+        // A pre-activation or margin within rounding of its threshold may gate differently: one example then moves a
+        // weight by at most η/(mN). None does here (the seed is fixed), so rounding alone remains.
+        for (&w, &e) in run.network.weights.iter().zip(&expected) {
+            let w: f64 = w.into();
+            assert!((w - e).abs() < tolerance, "{} {:?} step {step}: {w} ≠ {e}", executor.isa(), spec.activation);
+        }
+    }
+    assert!(run.active_fraction().unwrap() < 1.0, "the hinge must gate for the test to mean something");
+}
+
+/// The same run in both precisions: from the same start, on the same data.
+#[test]
+fn single_and_double_precision_agree_to_rounding() {
+    for coordinates in [Coordinates::Latent, Coordinates::Ambient] {
+        let spec = RunSpec { batch: 2000, d: 300, m: 32, coordinates, ..small() };
+        let single = simulate(&spec, executor()).unwrap();
+        let double = simulate(&RunSpec { precision: Precision::Double, ..spec }, executor()).unwrap();
+        assert_eq!(single.initial.len(), double.initial.len());
+        assert!(single.initial.iter().zip(&double.initial).all(|(a, b)| (a - b).abs() < 1e-6));
+        for (a, b) in single.records.iter().zip(&double.records) {
+            // As between the coordinates: a few examples may be carried across a threshold.
+            assert!(close(&a.neurons.core, &b.neurons.core, 2e-3));
+            assert!(close(&a.neurons.background, &b.neurons.background, 2e-3));
+            assert!((a.id.risk - b.id.risk).abs() < 1e-3 && (a.ood.risk - b.ood.risk).abs() < 1e-3);
         }
     }
 }
@@ -265,7 +286,7 @@ fn a_diverging_run_says_at_which_step() {
 fn observables_are_what_their_names_say() {
     let spec = RunSpec { steps: 5, record_steps: vec![5], eval_samples: 3000, ..small() };
     let trajectory = simulate(&spec, executor()).unwrap();
-    let mut run = Training::new(&spec, executor()).unwrap();
+    let mut run = Training::<f32>::new(&spec, executor()).unwrap();
     (0..5).for_each(|_| run.advance().unwrap());
     let (record, d0) = (&trajectory.records[0], spec.data.d0());
     for (domain, samples) in [(Domain::Id, 3000), (Domain::Ood, 750)] {
@@ -299,7 +320,7 @@ fn observables_are_what_their_names_say() {
             }
         }
     }
-    let network = Network::init(&spec).unwrap();
+    let network = Network::<f32>::init(&spec).unwrap();
     assert_eq!(network.signs, trajectory.signs);
     assert!(Executor::available().iter().any(|e| e.isa() == Isa::Portable));
 }

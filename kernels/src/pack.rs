@@ -144,7 +144,7 @@ mod tests {
 
     impl<T: Element + From<i16> + Debug, A: PackKernel<T>> Algorithm<A> for Check<'_, T> {
         fn run(self, arch: A) {
-            let data: Vec<T> = (0..2000).map(T::from).collect();
+            let data: Vec<T> = (0..2000).map(<T as From<i16>>::from).collect();
             for (row_stride, col_stride) in [(40, 1), (1, 40), (45, 2), (0, 1), (1, 0)] {
                 for rows in 1..=20_usize {
                     for cols in [0, 1, 2, 4, 5, 8, 9, 15, 16] {
@@ -153,7 +153,7 @@ mod tests {
                             let a =
                                 MatRef::from_slice_with_strides(&data, row + rows, col + cols, row_stride, col_stride)
                                     .unwrap();
-                            let mut out = vec![T::from(-1); panels * cols * width];
+                            let mut out = vec![<T as From<i16>>::from(-1); panels * cols * width];
                             pack_panels(arch, a, (row, rows), (col, cols), width, &mut out);
                             for (place, &out) in out.iter().enumerate() {
                                 let (panel, j, i) = (place / (cols * width), place / width % cols, place % width);

@@ -165,6 +165,7 @@ fn base(settings: &Settings, shape: Shape, seed: u64) -> RunSpec {
         data: settings.data(d_core, d_bg),
         d,
         coordinates: Coordinates::Latent,
+        precision: training.precision,
         m,
         activation: Activation::Relu,
         batch: training.batch,

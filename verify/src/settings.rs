@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use feature_contamination::{DataModel, Distribution, FeatureGroup, SpecError};
+use feature_contamination::{DataModel, Distribution, FeatureGroup, Precision, SpecError};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides what is simulated. The keys are explained in `profiles/quick.toml`.
@@ -52,7 +52,14 @@ section!(
 );
 section!(
     /// `[training]`.
-    Training { batch: usize, steps_per_unit: f64, decay: f64, learning_rate: Rate, weight_decay: Rate }
+    Training {
+        batch: usize,
+        steps_per_unit: f64,
+        decay: f64,
+        learning_rate: Rate,
+        weight_decay: Rate,
+        precision: Precision,
+    }
 );
 section!(
     /// `[times]`.

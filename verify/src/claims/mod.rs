@@ -158,6 +158,7 @@ fn noise_ratio(spec: &RunSpec) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use feature_contamination::Precision;
 
     #[test]
     fn ids_are_distinct_file_names() {
@@ -171,9 +172,9 @@ mod tests {
     }
 
     /// Every claim judged on ladders so small that their verdicts mean nothing.
-    #[test]
-    fn checks_are_as_many_as_the_error_is_shared_among_and_say_their_source_and_reason() {
+    fn judged(precision: Precision) -> Vec<(&'static str, Judgement)> {
         let mut settings = Settings::profile("quick").unwrap();
+        settings.training.precision = precision;
         settings.ladder_d0.d0 = vec![4, 8];
         settings.ladder_law.d0 = vec![32, 64];
         settings.ladder_m.m = vec![4, 8];
@@ -183,15 +184,22 @@ mod tests {
         settings.training.batch = 64;
         settings.measure.eval_samples = 64;
         let executor = feature_contamination::Executor::detect().unwrap();
-        let mut checks = 0;
-        for claim in all() {
-            assert!(is_source(claim.source()), "{}", claim.id());
+        let judged = all().into_iter().map(|claim| {
             let ladders = claim.plan(&settings);
             let mut plan = crate::plan::Plan::default();
             plan.add(&ladders);
             let results = crate::execute::run_all(plan.specs(), executor, 2, &|_| ()).unwrap();
-            let judgement = claim.judge(&settings, &plan.resolve(&ladders, &results).unwrap()).unwrap();
-            assert!(!judgement.checks.is_empty() && !judgement.figures.is_empty(), "{}", claim.id());
+            (claim.id(), claim.judge(&settings, &plan.resolve(&ladders, &results).unwrap()).unwrap())
+        });
+        judged.collect()
+    }
+
+    #[test]
+    fn checks_are_as_many_as_the_error_is_shared_among_and_say_their_source_and_reason() {
+        assert!(all().iter().all(|claim| is_source(claim.source())));
+        let mut checks = 0;
+        for (id, judgement) in judged(Precision::Single) {
+            assert!(!judgement.checks.is_empty() && !judgement.figures.is_empty(), "{id}");
             for check in &judgement.checks {
                 assert!(is_source(&check.source) && !check.reason.is_empty(), "{}", check.quantity);
                 assert!(check.confidence == 1.0 || check.confidence == check::CONFIDENCE, "{}", check.quantity);
@@ -199,5 +207,18 @@ mod tests {
             checks += judgement.checks.len();
         }
         assert!(checks <= check::MAX_CHECKS, "{checks} checks");
+    }
+
+    /// What a claim measures does not depend on the precision, and so nor does its verdict.
+    #[test]
+    fn double_precision_gives_the_same_verdicts() {
+        for ((id, single), (_, double)) in judged(Precision::Single).into_iter().zip(judged(Precision::Double)) {
+            for (a, b) in single.checks.iter().zip(&double.checks) {
+                assert_eq!((&a.quantity, a.verdict), (&b.quantity, b.verdict), "{id}");
+                // An excess over rounding is rounding itself.
+                let close = (a.measured - b.measured).abs() <= 1e-2 * a.measured.abs().max(b.measured.abs());
+                assert!(close || id == "envelope", "{id}: {}: {} and {}", a.quantity, a.measured, b.measured);
+            }
+        }
     }
 }

@@ -8,9 +8,6 @@ use super::normal::Gate;
 /// The constant of the Berry–Esseen theorem for independent summands of unlike laws. Source: Shevtsova 2010.
 pub const BERRY_ESSEEN: f64 = 0.56;
 
-/// Unit roundoff of `f32`, `u = 2⁻²⁴`.
-const F32_ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
-
 /// `|Pr[s ≥ 0 | y] − normal| ≤ error`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BerryEsseen {
@@ -88,17 +85,18 @@ pub struct Envelope {
 /// `γ ∈ [−1, 1]`. Summed up, `α (v − g_t v⁽⁰⁾)` lies in `[0, τ_t/m]` or `[−τ_t/m, τ_t/m]`, `τ_t = (1 − g_t)/λ`, and
 /// `ηt` without decay ([`growth_time`]). That is sure, for every batch.
 ///
-/// **Rounding.** Let `u = 2⁻²⁴`. (1) The gradient sum `Σ ± x_ij` commits no error that matters: a sum of `n ≤ 2²⁴`
-/// terms of `[0, 1]`, in whatever order or tree, has every partial sum of `k` terms in `[0, k]`, since rounding is
+/// **Rounding.** Let `u = 2⁻²⁴`, or `2⁻⁵³` in double precision. (1) The gradient sum `Σ ± x_ij` commits no error that matters:
+/// a sum of `n ≤ 2²⁴` terms of `[0, 1]`, in whatever order or tree, has every partial sum of `k` terms in `[0, k]`, since rounding is
 /// monotone and `k` is representable; likewise in `[−k, k]` for terms of `[−1, 1]`. So the computed `γ` obeys the
 /// same bounds. (2) Its factor `η a/N` is `fl(η/N · fl(1/m))` and its product with the sum rounds once more: relative
 /// error within `3u`, up to second order. (3) `fl(1−ηλ)` and its product with `v` round once each, and the sum of the
 /// two once. So one step makes an error of at most `e = 3u |v| + 4u η/m` to first order, `u |v| + 4u η/m` without
 /// decay, where both roundings of the product are void. Errors are shrunk by `1−ηλ` a step like everything else, and
-/// add up to at most `e τ_t/η` with `|v| ≤ |v⁽⁰⁾| + τ_t/m`:
+/// add up to at most `e τ_t/η` with `|v| ≤ |v⁽⁰⁾| + τ_t/m`. (4) What is recorded, `α (v − g_t v⁽⁰⁾)`, is computed in double
+/// precision with `g_t` to the last place: four roundings `w = 2⁻⁵³` of at most `|v⁽⁰⁾| + τ_t/m`. Together
 ///
 /// ```text
-/// ρ = 1.01 (τ_t/η) u [c (max|v⁽⁰⁾| + τ_t/m) + 4 η/m] + t 2⁻¹⁴⁹,     c = 3, or 1 if λ = 0
+/// ρ = 1.01 (τ_t/η) u [c (max|v⁽⁰⁾| + τ_t/m) + 4 η/m] + 4 w (max|v⁽⁰⁾| + τ_t/m) + t 2⁻¹⁴⁹,     c = 3, or 1 if λ = 0
 /// ```
 ///
 /// with 1 % for the higher orders, whence `t u ≪ 1` is needed, and an absolute term for underflow. For latent
@@ -108,9 +106,12 @@ pub fn envelope(spec: &RunSpec, step: u64, max_abs_initial: f64) -> Envelope {
     let time = growth_time(spec, step);
     let reach = time / spec.m as f64;
     let roundings = if spec.weight_decay == 0.0 { 1.0 } else { 3.0 };
-    let per_step = roundings * (max_abs_initial + reach) + 4.0 * spec.learning_rate / spec.m as f64;
+    let largest = max_abs_initial + reach;
+    let per_step = roundings * largest + 4.0 * spec.learning_rate / spec.m as f64;
+    let recording = 4.0 * (f64::EPSILON / 2.0) * largest;
     let underflow = step as f64 * f64::from(f32::from_bits(1));
-    let rounding = 1.01 * time / spec.learning_rate * F32_ROUNDOFF * per_step + underflow;
+    let roundoff = spec.precision.epsilon() / 2.0;
+    let rounding = 1.01 * time / spec.learning_rate * roundoff * per_step + recording + underflow;
     Envelope { core: [-rounding, reach + rounding], background: [-reach - rounding, reach + rounding], rounding }
 }
 
@@ -118,7 +119,7 @@ pub fn envelope(spec: &RunSpec, step: u64, max_abs_initial: f64) -> Envelope {
 mod tests {
     use super::*;
     use crate::stats::sampling::Sampler;
-    use feature_contamination::{Distribution, Executor, simulate};
+    use feature_contamination::{Distribution, Executor, Precision, simulate};
 
     /// `Pr[⟨v, x̃⟩ ≥ 0 | y]` for Bernoulli features, by adding up all outcomes.
     fn exact_probability(v: &[f32], d_core: usize, p: f64, label: i8) -> f64 {
@@ -218,8 +219,9 @@ mod tests {
 
     #[test]
     fn simulated_weights_stay_in_the_envelope() {
-        for weight_decay in [0.0, 0.3] {
-            let mut spec = RunSpec::uniform(6, 6, 300, 16);
+        let both = [Precision::Single, Precision::Double].map(|precision| [0.0, 0.3].map(|decay| (precision, decay)));
+        for (precision, weight_decay) in both.into_iter().flatten() {
+            let mut spec = RunSpec { precision, ..RunSpec::uniform(6, 6, 300, 16) };
             (spec.learning_rate, spec.weight_decay, spec.batch, spec.eval_samples) = (0.5, weight_decay, 256, 64);
             (spec.steps, spec.record_steps) = (100, vec![0, 1, 3, 10, 30, 100]);
             let run = simulate(&spec, Executor::detect().unwrap()).unwrap();
@@ -229,7 +231,8 @@ mod tests {
                 let inside = |(least, greatest): (f64, f64), [low, high]: [f64; 2]| low <= least && greatest <= high;
                 assert!(inside(record.core_displacement, bound.core), "{:?} {bound:?}", record.core_displacement);
                 assert!(inside(record.background_displacement, bound.background), "{bound:?}");
-                assert!(bound.rounding < 1e-4);
+                let largest = if precision == Precision::Single { 1e-4 } else { 1e-13 };
+                assert!(bound.rounding < largest, "{bound:?}");
             }
         }
     }
