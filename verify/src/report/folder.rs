@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{JSON, PAGE, ReportError, SETTINGS};
+use super::{JSON, PAGE, ReportError, SETTINGS, THEORY};
 
 /// What a result folder holds. One with anything else is somebody's, and not replaced.
-const ENTRIES: [&str; 6] = [PAGE, "figures", JSON, "series", SETTINGS, ".DS_Store"];
+const ENTRIES: [&str; 7] = [PAGE, THEORY, "figures", JSON, "series", SETTINGS, ".DS_Store"];
 
 /// A temporary folder beside the place of a result folder; gone when dropped, with the parents it made.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! A report as one page that needs nothing but itself.
 
-use super::figure;
 use super::model::{Check, ClaimReport, ControlReport, Figure, Report, RunSummary, SCHEMA_VERSION, Verdict};
 use super::text::{duration, escape, grouped, html, number};
+use super::{THEORY, figure, theory_page};
 
 /// The profiles that the program brings; any other comes from a configuration file.
 const PROFILES: [&str; 2] = ["quick", "full"];
@@ -368,7 +368,7 @@ fn contents(report: &Report) -> String {
     format!(
         "<nav aria-label=\"Contents\">\n<h2>Contents</h2>\n<ul>\n<li><a href=\"#verdicts\">Verdicts</a></li>\n\
          <li><a href=\"#controls\">Controls</a></li>\n<li><a href=\"#reading\">How to read this</a></li>\n{claims}\
-         <li><a href=\"#made\">How this was made</a></li>\n</ul>\n</nav>\n"
+         <li><a href=\"{THEORY}\">The theory behind the checks</a></li>\n<li><a href=\"#made\">How this was made</a></li>\n</ul>\n</nav>\n"
     )
 }
 
@@ -388,7 +388,7 @@ fn claim_section(report: &Report, claim: &ClaimReport, trajectories: bool) -> St
     let figures: String = claim.figures.iter().map(figure_block).collect();
     format!(
         "<section class=\"claim\" id=\"{anchor}\">\n<div class=\"head\"><h2>{title}</h2>{badge}</div>\n\
-         <p class=\"soft\">{source}</p>\n<blockquote>{statement}</blockquote>\n\
+         <p class=\"soft\">{source} (<a href=\"{derivation}\">derivation</a>)</p>\n<blockquote>{statement}</blockquote>\n\
          <h3>Checks</h3>\n{key}{checks}\
          <h3>Assumptions</h3>\n{assumptions}{figures}\
          <h3 id=\"{controls_anchor}\">Controls of this claim</h3>\n{controls}\
@@ -398,6 +398,7 @@ fn claim_section(report: &Report, claim: &ClaimReport, trajectories: bool) -> St
         title = html(&claim.title),
         badge = badge(claim.verdict),
         source = html(&claim.source),
+        derivation = theory_page::place_of(&claim.source),
         statement = html(&claim.statement),
         key = key(&claim.checks),
         checks = check_table(&claim.checks),

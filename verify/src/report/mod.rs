@@ -8,6 +8,7 @@ pub mod model;
 mod path;
 mod series;
 mod text;
+mod theory_page;
 
 use std::borrow::Cow;
 use std::io;
@@ -83,10 +84,11 @@ impl ReportError {
 
 const JSON: &str = "report.json";
 const PAGE: &str = "index.html";
+const THEORY: &str = "theory.html";
 const SETTINGS: &str = "settings.toml";
 const TRAJECTORIES: &str = "series/trajectories.csv";
 
-/// Writes a result folder: `index.html`, `figures/*.svg`, `report.json`, `series/*.csv`, `settings.toml`.
+/// Writes a result folder: `index.html`, `theory.html`, `figures/*.svg`, `report.json`, `series/*.csv`, `settings.toml`.
 ///
 /// `trajectories` is the text of `series/trajectories.csv`. The folder appears whole or not at all: it is written
 /// beside its place and moved there. An earlier report is replaced; anything else that is there is left alone, and
@@ -114,6 +116,7 @@ pub fn write(report: &Report, trajectories: Option<&[u8]>, settings_toml: &str, 
     }
     files.push((SETTINGS.to_owned(), Cow::Borrowed(settings_toml.as_bytes())));
     files.push((JSON.to_owned(), Cow::Owned(json.into_bytes())));
+    files.push((THEORY.to_owned(), Cow::Owned(theory_page::page().into_bytes())));
     files.push((PAGE.to_owned(), Cow::Owned(html::render(report, trajectories.is_some()).into_bytes())));
 
     let staging = Staging::new(dir)?;
@@ -158,6 +161,7 @@ pub fn regenerate(dir: &Path) -> Result<Report, ReportError> {
     for figure in figures(&report) {
         files.push((format!("figures/{}.svg", figure.id), figure::svg(figure)?));
     }
+    files.push((THEORY.to_owned(), theory_page::page()));
     files.push((PAGE.to_owned(), html::render(&report, dir.join(TRAJECTORIES).exists())));
     for (name, content) in &files {
         folder::replace(&dir.join(name), content.as_bytes())?;

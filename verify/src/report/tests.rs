@@ -261,7 +261,7 @@ fn page_and_figures_are_drawn_anew() {
     regenerate(&dir).unwrap();
     assert_eq!(fs::read(dir.join("index.html")).unwrap(), page);
     assert_eq!(fs::read_dir(dir.join("figures")).unwrap().count(), 4);
-    assert_eq!(fs::read_dir(&dir).unwrap().count(), 5);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 6);
 }
 
 #[test]
