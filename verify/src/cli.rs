@@ -1,4 +1,4 @@
-//! The command line: `verify [FLAGS]` and `verify report DIR`.
+//! The command line: `verify [FLAGS]`, `verify report DIR` and `verify bench-report [FLAGS]`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand};
 use feature_contamination::{Executor, RunSpec, SpecError};
 
+use crate::bench::{self, BenchError};
 use crate::claims::{self, Claim};
 use crate::controls::{self, Control};
 use crate::execute::{RunError, run_all};
@@ -58,6 +59,18 @@ enum Command {
     Report {
         /// Folder of the report.
         dir: PathBuf,
+    },
+    /// Make a page of what `cargo bench` measured, beside its targets. Exit status 0 whether they are reached or not.
+    BenchReport {
+        /// Folder that criterion wrote.
+        #[arg(long, value_name = "DIR", default_value = "target/criterion")]
+        criterion: PathBuf,
+        /// What benches/torch_step.py wrote.
+        #[arg(long, value_name = "FILE.json")]
+        torch: Option<PathBuf>,
+        /// Folder of the page.
+        #[arg(long, value_name = "DIR", default_value = "reports/bench")]
+        out: PathBuf,
     },
 }
 
@@ -124,6 +137,9 @@ pub enum CliError {
     /// The report cannot be read.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The page on the benchmarks cannot be made.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
 }
 
 /// Runs the program on the arguments, the program's name first.
@@ -139,10 +155,19 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
             return Ok(ExitCode::SUCCESS);
         }
     };
-    if let Some(Command::Report { dir }) = args.command {
-        report::regenerate(&dir)?;
-        say(&format!("{}\n", dir.join("index.html").display()));
-        return Ok(ExitCode::SUCCESS);
+    match args.command {
+        Some(Command::Report { dir }) => {
+            report::regenerate(&dir)?;
+            say(&format!("{}\n", dir.join("index.html").display()));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Command::BenchReport { criterion, torch, out }) => {
+            let [reached, missed, open] = bench::report(&criterion, torch.as_deref(), &out)?;
+            say(&format!("targets: {reached} reached, {missed} not reached, {open} not measured\n"));
+            say(&format!("report: {}\n", out.join("index.html").display()));
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => {}
     }
     let claims = choose(&args.claims)?;
     let controls: Vec<&Control> =

@@ -13,17 +13,17 @@ pub const BLACK: usize = 6;
 
 /// A linear axis.
 pub fn linear(label: &str) -> Axis {
-    Axis { label: label.to_owned(), log: false, range: None }
+    Axis { label: label.to_owned(), log: false, range: None, names: Vec::new() }
 }
 
 /// A logarithmic axis.
 pub fn log(label: &str) -> Axis {
-    Axis { label: label.to_owned(), log: true, range: None }
+    Axis { label: label.to_owned(), log: true, range: None, names: Vec::new() }
 }
 
 /// A linear axis for probabilities and accuracies.
 pub fn unit(label: &str) -> Axis {
-    Axis { label: label.to_owned(), log: false, range: Some([0.0, 1.0]) }
+    Axis { label: label.to_owned(), log: false, range: Some([0.0, 1.0]), names: Vec::new() }
 }
 
 /// A series.

@@ -25,6 +25,12 @@ impl Scale {
     /// The scale of an axis over these values, with as many ticks as `fits` accepts the labels of.
     pub(super) fn new(axis: &Axis, values: impl Iterator<Item = f64>, fits: impl Fn(&[(f64, String)]) -> bool) -> Self {
         let mut scale = Self { log: axis.log, low: 0.0, high: 1.0, ticks: Vec::new(), minor: Vec::new(), exponent: 0 };
+        if !axis.names.is_empty() {
+            (scale.log, scale.low, scale.high) = (false, -0.5, axis.names.len() as f64 - 0.5);
+            let place = |(i, name): (usize, &String)| (scale.fraction(i as f64), name.clone());
+            scale.ticks = axis.names.iter().enumerate().map(place).collect();
+            return scale;
+        }
         let stated = axis.range.and_then(|[low, high]| Some((scale.value(low)?, scale.value(high)?)));
         let (mut low, mut high) = match stated {
             Some((low, high)) if low < high => (low, high),
@@ -198,7 +204,7 @@ mod tests {
     use super::*;
 
     fn labels(log: bool, range: Option<[f64; 2]>, values: &[f64]) -> Vec<String> {
-        let axis = Axis { label: String::new(), log, range };
+        let axis = Axis { label: String::new(), log, range, names: Vec::new() };
         let scale = Scale::new(&axis, values.iter().copied(), |ticks| fit_along(ticks, 400.0, 12.0));
         assert!(scale.ticks.len() >= 2, "{values:?}: {:?}", scale.ticks);
         assert!(scale.ticks.iter().all(|(place, _)| (-1e-6..=1.000_001).contains(place)), "{:?}", scale.ticks);

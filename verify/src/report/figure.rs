@@ -22,6 +22,8 @@ const TICK: f64 = 12.0;
 /// Distance of lines of text, in font sizes.
 const LEADING: f64 = 1.3;
 const PLOT_HEIGHT: f64 = 300.0;
+/// Height of a named place.
+const NAME_HEIGHT: f64 = 34.0;
 /// Length of a line in the legend.
 const SAMPLE: f64 = 36.0;
 /// Radius of a marker.
@@ -140,26 +142,35 @@ struct Layout<'a> {
     x: Scale,
     y: Scale,
     title: Vec<String>,
-    x_label: Vec<String>,
-    y_label: Vec<String>,
+    /// Label of the axis along the bottom.
+    below: Vec<String>,
+    /// Label of the axis at the left.
+    beside: Vec<String>,
     left: f64,
     right: f64,
+    height: f64,
+    /// Whether the panel's x goes downwards, by names.
+    down: bool,
 }
 
 impl<'a> Layout<'a> {
     fn new(panel: &'a Panel, cell: f64) -> Self {
         let values = |x: bool| panel.series.iter().flat_map(move |series| extent(series, x));
-        let y = Scale::new(&panel.y, values(false), |ticks| axis::fit_across(ticks, PLOT_HEIGHT, TICK));
-        let y_label = text::wrap(&axis_label(&panel.y.label, &y), PLOT_HEIGHT / LABEL);
-        let tick_width = y.ticks.iter().map(|tick| text::width(&tick.1)).fold(0.0, f64::max) * TICK;
-        let left = (14.0 + y_label.len() as f64 * LABEL * LEADING + tick_width + 8.0).min(0.5 * cell);
+        let down = !panel.x.names.is_empty();
+        let height = if down { (NAME_HEIGHT * panel.x.names.len() as f64).max(80.0) } else { PLOT_HEIGHT };
+        let (side, base) = if down { (&panel.x, &panel.y) } else { (&panel.y, &panel.x) };
+        let beside = Scale::new(side, values(down), |ticks| axis::fit_across(ticks, height, TICK));
+        let beside_label = text::wrap(&axis_label(&side.label, &beside), height / LABEL);
+        let tick_width = beside.ticks.iter().map(|tick| text::width(&tick.1)).fold(0.0, f64::max) * TICK;
+        let left = (14.0 + beside_label.len() as f64 * LABEL * LEADING + tick_width + 8.0).min(0.5 * cell);
         // The last label of the horizontal axis may stand out by half.
         let right = 22.0;
         let width = cell - left - right;
-        let x = Scale::new(&panel.x, values(true), |ticks| axis::fit_along(ticks, width, TICK));
-        let x_label = text::wrap(&axis_label(&panel.x.label, &x), width / LABEL);
+        let below = Scale::new(base, values(!down), |ticks| axis::fit_along(ticks, width, TICK));
+        let below_label = text::wrap(&axis_label(&base.label, &below), width / LABEL);
         let title = text::wrap(&panel.title, (cell - 20.0) / LABEL / 1.1);
-        Self { panel, x, y, title, x_label, y_label, left, right }
+        let (x, y) = if down { (beside, below) } else { (below, beside) };
+        Self { panel, x, y, title, below: below_label, beside: beside_label, left, right, height, down }
     }
 }
 
@@ -188,17 +199,22 @@ impl TextAt {
 /// What painting gives; an error says why it failed.
 type Painted<T> = Result<T, String>;
 
-/// The rectangle that a panel's unit square is painted on.
+/// The rectangle that a panel's unit square is painted on; x goes to the right and y upwards, or x downwards and y to the
+/// right.
 #[derive(Clone, Copy)]
 struct Frame {
     left: f64,
     right: f64,
     top: f64,
     bottom: f64,
+    down: bool,
 }
 
 impl Frame {
     fn at(&self, (x, y): Place) -> Place {
+        if self.down {
+            return (self.left + y * (self.right - self.left), self.top + x * (self.bottom - self.top));
+        }
         (self.left + x * (self.right - self.left), self.bottom - y * (self.bottom - self.top))
     }
 }
@@ -251,14 +267,14 @@ impl Canvas {
     fn row(&mut self, panels: &[Panel], cell: f64, y: f64, legends: bool) -> Painted<f64> {
         let layouts: Vec<Layout> = panels.iter().map(|panel| Layout::new(panel, cell)).collect();
         let title_lines = layouts.iter().map(|layout| layout.title.len()).max().unwrap_or(0);
-        let label_lines = layouts.iter().map(|layout| layout.x_label.len()).max().unwrap_or(0);
+        let label_lines = layouts.iter().map(|layout| layout.below.len()).max().unwrap_or(0);
         let top = y + title_lines as f64 * LABEL * LEADING + 10.0;
-        let bottom = top + PLOT_HEIGHT;
+        let bottom = top + layouts.iter().map(|layout| layout.height).fold(0.0, f64::max);
         let below = bottom + 26.0 + label_lines as f64 * LABEL * LEADING;
         let mut end = below;
         for (i, layout) in layouts.iter().enumerate() {
             let x = i as f64 * cell;
-            let frame = Frame { left: x + layout.left, right: x + cell - layout.right, top, bottom };
+            let frame = Frame { left: x + layout.left, right: x + cell - layout.right, top, bottom, down: layout.down };
             self.panel(layout, frame, (x, y))?;
             if legends {
                 let entries = legend_entries(layout.panel);
@@ -271,6 +287,10 @@ impl Canvas {
 
     fn panel(&mut self, layout: &Layout, frame: Frame, corner: Place) -> Painted<()> {
         let centre = (frame.left + frame.right) / 2.0;
+        let (below, beside) = if layout.down { (&layout.y, &layout.x) } else { (&layout.x, &layout.y) };
+        // Places on the two axes as places of the panel.
+        let along = |place: f64| if layout.down { (0.0, place) } else { (place, 0.0) };
+        let across = |place: f64| if layout.down { (place, 0.0) } else { (0.0, place) };
         self.lines(&layout.title, TextAt::new(centre, corner.1, LABEL).bold())?;
         self.group("", |painter| {
             for (place, _) in &layout.x.ticks {
@@ -289,25 +309,25 @@ impl Canvas {
             line(painter, &corners.map(|corner| frame.at(corner)), FRAME, 1.0)?;
             let major = |ticks: &[(f64, String)]| ticks.iter().map(|tick| (tick.0, 5.0)).collect::<Vec<_>>();
             let minor = |ticks: &[f64]| ticks.iter().map(|tick| (*tick, 2.5)).collect::<Vec<_>>();
-            for (place, length) in [major(&layout.x.ticks), minor(&layout.x.minor)].concat() {
-                let (x, y) = frame.at((place, 0.0));
+            for (place, length) in [major(&below.ticks), minor(&below.minor)].concat() {
+                let (x, y) = (frame.at(along(place)).0, frame.bottom);
                 line(painter, &[(x, y), (x, y + length)], FRAME, 1.0)?;
             }
-            for (place, length) in [major(&layout.y.ticks), minor(&layout.y.minor)].concat() {
-                let (x, y) = frame.at((0.0, place));
+            for (place, length) in [major(&beside.ticks), minor(&beside.minor)].concat() {
+                let (x, y) = (frame.left, frame.at(across(place)).1);
                 line(painter, &[(x - length, y), (x, y)], FRAME, 1.0)?;
             }
             Ok(())
         })?;
-        for (place, label) in &layout.x.ticks {
-            self.text(label, TextAt::new(frame.at((*place, 0.0)).0, frame.bottom + 15.0, TICK))?;
+        for (place, label) in &below.ticks {
+            self.text(label, TextAt::new(frame.at(along(*place)).0, frame.bottom + 15.0, TICK))?;
         }
-        for (place, label) in &layout.y.ticks {
-            let at = TextAt::new(frame.left - 8.0, frame.at((0.0, *place)).1, TICK);
+        for (place, label) in &beside.ticks {
+            let at = TextAt::new(frame.left - 8.0, frame.at(across(*place)).1, TICK);
             self.text(label, TextAt { anchor: HPos::Right, ..at })?;
         }
-        self.lines(&layout.x_label, TextAt::new(centre, frame.bottom + 24.0, LABEL))?;
-        for (i, label) in layout.y_label.iter().enumerate() {
+        self.lines(&layout.below, TextAt::new(centre, frame.bottom + 24.0, LABEL))?;
+        for (i, label) in layout.beside.iter().enumerate() {
             let x = corner.0 + 12.0 + (i as f64 + 0.5) * LABEL * LEADING;
             self.text(label, TextAt { rotated: true, ..TextAt::new(x, (frame.top + frame.bottom) / 2.0, LABEL) })?;
         }
@@ -435,7 +455,7 @@ impl Canvas {
             }),
             Mark::Points => self.group("", |painter| {
                 if series.points.iter().any(|point| point.lo < point.hi) {
-                    let frame = Frame { left: x, right: x + SAMPLE, top: y - 7.0, bottom: y + 7.0 };
+                    let frame = Frame { left: x, right: x + SAMPLE, top: y - 7.0, bottom: y + 7.0, down: false };
                     error_bar(painter, frame, 0.5, (0.0, 1.0), color)?;
                 }
                 marker(painter, series.color, middle, MARKER)
@@ -512,7 +532,8 @@ fn error_bar(painter: &mut SVGBackend, frame: Frame, x: f64, (low, high): Place,
     line(painter, &[frame.at((x, low.max(0.0))), frame.at((x, high.min(1.0)))], color, 1.3)?;
     for end in [low, high].into_iter().filter(|end| (0.0..=1.0).contains(end)) {
         let (x, y) = frame.at((x, end));
-        line(painter, &[(x - 3.5, y), (x + 3.5, y)], color, 1.3)?;
+        let cap = if frame.down { [(x, y - 3.5), (x, y + 3.5)] } else { [(x - 3.5, y), (x + 3.5, y)] };
+        line(painter, &cap, color, 1.3)?;
     }
     Ok(())
 }

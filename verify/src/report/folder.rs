@@ -6,12 +6,22 @@ use std::path::{Path, PathBuf};
 
 use super::{JSON, PAGE, ReportError, SETTINGS, THEORY};
 
-/// What a result folder holds. One with anything else is somebody's, and not replaced.
-const ENTRIES: [&str; 7] = [PAGE, THEORY, "figures", JSON, "series", SETTINGS, ".DS_Store"];
+/// A kind of result folder: what it holds. One with anything else is somebody's, and not replaced.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// The file that tells an earlier one.
+    pub(crate) json: &'static str,
+    /// Every name that may be in it.
+    pub(crate) entries: &'static [&'static str],
+}
+
+/// A report on claims.
+pub(super) const CLAIMS: Kind =
+    Kind { json: JSON, entries: &[PAGE, THEORY, "figures", JSON, "series", SETTINGS, ".DS_Store"] };
 
 /// A temporary folder beside the place of a result folder; gone when dropped, with the parents it made.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(crate) struct Staging {
     temporary: PathBuf,
     target: PathBuf,
     replaces: bool,
@@ -20,8 +30,8 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes the temporary folder for the result folder `dir`, and its parents.
-    pub(super) fn new(dir: &Path) -> Result<Self, ReportError> {
-        let (target, replaces) = check_target(dir)?;
+    pub(crate) fn new(dir: &Path, kind: &Kind) -> Result<Self, ReportError> {
+        let (target, replaces) = check_target(dir, kind)?;
         let mut staging = Self { temporary: free_name(&target, "tmp")?, target, replaces, parents: Vec::new() };
         let missing: Vec<PathBuf> =
             staging.target.ancestors().skip(1).take_while(|parent| !parent.exists()).map(Path::to_owned).collect();
@@ -34,7 +44,7 @@ impl Staging {
     }
 
     /// Writes a file, and its folder if need be.
-    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), ReportError> {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), ReportError> {
         let path = self.temporary.join(name);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(ReportError::io("create", folder))?;
@@ -43,7 +53,7 @@ impl Staging {
     }
 
     /// Moves the folder to its place, and removes the one that was there.
-    pub(super) fn move_in(mut self) -> Result<(), ReportError> {
+    pub(crate) fn move_in(mut self) -> Result<(), ReportError> {
         for folder in ["figures", "series", "."] {
             sync_folder(&self.temporary.join(folder));
         }
@@ -84,7 +94,7 @@ impl Drop for Staging {
 }
 
 /// The result folder's absolute path, links resolved, and whether there is one that may be replaced.
-fn check_target(dir: &Path) -> Result<(PathBuf, bool), ReportError> {
+fn check_target(dir: &Path, kind: &Kind) -> Result<(PathBuf, bool), ReportError> {
     let occupied = |reason: &str| ReportError::Occupied { path: dir.to_owned(), reason: reason.to_owned() };
     match fs::symlink_metadata(dir) {
         Ok(_) => {}
@@ -108,7 +118,7 @@ fn check_target(dir: &Path) -> Result<(PathBuf, bool), ReportError> {
     for entry in fs::read_dir(&target).map_err(ReportError::io("read", dir))? {
         names.push(entry.map_err(ReportError::io("read", dir))?.file_name());
     }
-    if let Some(foreign) = names.iter().find(|name| !ENTRIES.iter().any(|entry| *name == entry)) {
+    if let Some(foreign) = names.iter().find(|name| !kind.entries.iter().any(|entry| *name == entry)) {
         let foreign = foreign.to_string_lossy();
         return Err(occupied(&format!("holds {foreign:?}, which no report wrote; name an empty or new folder")));
     }
@@ -124,16 +134,17 @@ fn check_target(dir: &Path) -> Result<(PathBuf, bool), ReportError> {
             }
         }
     }
-    if !names.is_empty() && !names.iter().any(|name| name == JSON) {
-        return Err(occupied(&format!("is not empty and no earlier report (no {JSON}); name an empty or new folder")));
+    let json = kind.json;
+    if !names.is_empty() && !names.iter().any(|name| name == json) {
+        return Err(occupied(&format!("is not empty and no earlier report (no {json}); name an empty or new folder")));
     }
-    if !names.is_empty() && !is_report(&target.join(JSON)) {
-        return Err(occupied(&format!("holds a {JSON} that no report wrote; name an empty or new folder")));
+    if !names.is_empty() && !is_report(&target.join(json)) {
+        return Err(occupied(&format!("holds a {json} that no report wrote; name an empty or new folder")));
     }
     Ok((target, true))
 }
 
-/// Whether a file is a `report.json`, of whatever version.
+/// Whether a file is a result folder's JSON, of whatever version.
 fn is_report(path: &Path) -> bool {
     let json = fs::read(path).ok().and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
     json.is_some_and(|json| json.get("schema_version").is_some_and(serde_json::Value::is_u64))

@@ -29,25 +29,28 @@ pub(super) fn render(report: &Report, trajectories: bool) -> String {
     let summary = summary(report);
     let title = format!("Feature contamination: {summary}");
     let claims: String = report.claims.iter().map(|claim| claim_section(report, claim, trajectories)).collect();
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <style>\n{css}</style>\n</head>\n<body>\n<header>\n\
-         <h1>Feature contamination: theorems against simulated trajectories</h1>\n\
+    let header = format!(
+        "<h1>Feature contamination: theorems against simulated trajectories</h1>\n\
          <p>Two-layer networks were trained by SGD on data with core features, which carry the label, and background \
          features, which are independent of it. Below, each statement about what such networks learn is held \
          against what they did learn, with bounds that were fixed in advance.</p>\n\
-         <p class=\"summary {class}\">{symbol} {summary}</p>\n{facts}</header>\n<main>\n{verdicts}{contents}{reading}\
-         {claims}</main>\n{footer}</body>\n</html>\n",
-        title = escape(&title),
-        css = include_str!("page.css"),
-        class = verdict,
-        symbol = symbol(verdict),
-        facts = facts(report),
-        verdicts = overview(report),
-        contents = contents(report),
-        reading = READING,
-        footer = footer(report, trajectories),
+         <p class=\"summary {verdict}\">{} {summary}</p>\n{}",
+        symbol(verdict),
+        facts(report),
+    );
+    let main = overview(report) + &contents(report) + READING + &claims;
+    document(&title, &header, &main, &footer(report, trajectories))
+}
+
+/// A whole page with these parts.
+pub(crate) fn document(title: &str, header: &str, main: &str, footer: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n\
+         <style>\n{}</style>\n</head>\n<body>\n<header>\n{header}</header>\n<main>\n{main}</main>\n\
+         <footer>\n{footer}</footer>\n</body>\n</html>\n",
+        escape(title),
+        include_str!("page.css"),
     )
 }
 
@@ -98,7 +101,7 @@ fn badge(verdict: Verdict) -> String {
 }
 
 /// A badge that says yes or no.
-fn mark(good: bool, yes: &str, no: &str) -> String {
+pub(crate) fn mark(good: bool, yes: &str, no: &str) -> String {
     if good {
         format!("<span class=\"badge holds\">✓ {yes}</span>")
     } else {
@@ -117,7 +120,7 @@ fn facts(report: &Report) -> String {
     )
 }
 
-fn anchor(kind: &str, id: &str) -> String {
+pub(crate) fn anchor(kind: &str, id: &str) -> String {
     let id: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     format!("{kind}-{id}")
 }
@@ -171,7 +174,7 @@ fn overview(report: &Report) -> String {
     out
 }
 
-fn table(head: &str, rows: &str) -> String {
+pub(crate) fn table(head: &str, rows: &str) -> String {
     if rows.is_empty() {
         return "<p class=\"soft\">None.</p>\n".to_owned();
     }
@@ -409,15 +412,16 @@ fn claim_section(report: &Report, claim: &ClaimReport, trajectories: bool) -> St
     )
 }
 
-fn figure_block(figure: &Figure) -> String {
+pub(crate) fn figure_block(figure: &Figure) -> String {
     let id = escape(&figure.id);
     let svg = figure::svg(figure).unwrap_or_else(|error| format!("<p>{}</p>\n", escape(&error.to_string())));
     format!(
-        "<figure id=\"{}\">\n<div class=\"canvas\" tabindex=\"0\">\n{svg}</div>\n\
+        "<figure id=\"{}\">\n<div class=\"canvas{tall}\" tabindex=\"0\">\n{svg}</div>\n\
          <figcaption>{} <small>(<a href=\"figures/{id}.svg\">figure</a>, <a href=\"series/{id}.csv\">data</a>)</small>\
          </figcaption>\n</figure>\n",
         anchor("figure", &figure.id),
-        html(&figure.caption)
+        html(&figure.caption),
+        tall = if figure.panels.iter().any(|panel| panel.x.names.len() > 4) { " tall" } else { "" },
     )
 }
 
@@ -506,11 +510,11 @@ fn footer(report: &Report, trajectories: bool) -> String {
     let trajectories =
         if trajectories { "<a href=\"series/trajectories.csv\">series/trajectories.csv</a>, " } else { "" };
     format!(
-        "<footer>\n<h2 id=\"made\">How this was made</h2>\n{}<p>Files: <a href=\"report.json\">report.json</a>, \
+        "<h2 id=\"made\">How this was made</h2>\n{}<p>Files: <a href=\"report.json\">report.json</a>, \
          {trajectories}<a href=\"settings.toml\">settings.toml</a>, and beside each figure its drawing and its data.</p>\n\
          <ul class=\"facts\"><li><b>commit</b> <code>{}</code></li><li><b>processor</b> {}</li>\
          <li><b>instruction set</b> {}</li><li><b>threads</b> {}</li><li><b>seed</b> {}</li><li><b>took</b> {}</li>\
-         <li><b>schema</b> {SCHEMA_VERSION}</li></ul>\n</footer>\n",
+         <li><b>schema</b> {SCHEMA_VERSION}</li></ul>\n",
         repeat(report, None),
         escape(&report.commit),
         escape(&report.host.cpu),

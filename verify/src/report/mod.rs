@@ -2,12 +2,12 @@
 
 mod axis;
 pub mod figure;
-mod folder;
+pub(crate) mod folder;
 pub mod html;
 pub mod model;
 mod path;
-mod series;
-mod text;
+pub(crate) mod series;
+pub(crate) mod text;
 mod theory_page;
 
 use std::borrow::Cow;
@@ -76,7 +76,7 @@ pub enum ReportError {
 }
 
 impl ReportError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
@@ -119,7 +119,7 @@ pub fn write(report: &Report, trajectories: Option<&[u8]>, settings_toml: &str, 
     files.push((THEORY.to_owned(), Cow::Owned(theory_page::page().into_bytes())));
     files.push((PAGE.to_owned(), Cow::Owned(html::render(report, trajectories.is_some()).into_bytes())));
 
-    let staging = Staging::new(dir)?;
+    let staging = Staging::new(dir, &folder::CLAIMS)?;
     for (name, content) in &files {
         staging.write(name, content)?;
     }
@@ -131,7 +131,7 @@ pub fn write(report: &Report, trajectories: Option<&[u8]>, settings_toml: &str, 
 /// # Errors
 /// Those of [`write()`].
 pub fn check_writable(dir: &Path) -> Result<(), ReportError> {
-    Staging::new(dir).map(drop)
+    Staging::new(dir, &folder::CLAIMS).map(drop)
 }
 
 /// Reads a result folder back: `report.json` and the figures' points from `series/*.csv`.

@@ -231,6 +231,10 @@ pub struct Axis {
     pub log: bool,
     /// Range, from the data where `None`.
     pub range: Option<[f64; 2]>,
+    /// Names of the places 0, 1, … of a horizontal axis that has no numbers. It is then drawn downwards, and the vertical
+    /// one along the bottom, so that the names can be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 /// How a series is drawn.

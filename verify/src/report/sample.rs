@@ -3,7 +3,7 @@
 use super::model::*;
 
 fn axis(label: &str, log: bool, range: Option<[f64; 2]>) -> Axis {
-    Axis { label: label.into(), log, range }
+    Axis { label: label.into(), log, range, names: Vec::new() }
 }
 
 fn series(name: &str, mark: Mark, color: usize, points: Vec<Point>) -> Series {

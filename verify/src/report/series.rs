@@ -9,7 +9,7 @@ const COLUMNS: [&str; 6] = ["panel", "series", "x", "y", "lo", "hi"];
 
 /// The points of a figure's series as CSV. Panels and series go by their names; those without one, or with one that
 /// came before, by a number.
-pub(super) fn write(figure: &Figure) -> String {
+pub(crate) fn write(figure: &Figure) -> String {
     let mut out = COLUMNS.join(",") + "\n";
     for (panel, panel_key) in figure.panels.iter().zip(panel_keys(figure)) {
         for (series, series_key) in panel.series.iter().zip(series_keys(panel)) {

@@ -101,7 +101,7 @@ fn figure_of(panels: Vec<Panel>) -> Figure {
 }
 
 fn panel(log: bool, range: Option<[f64; 2]>, series: Vec<Series>) -> Panel {
-    let axis = |label: &str| Axis { label: label.into(), log, range };
+    let axis = |label: &str| Axis { label: label.into(), log, range, names: Vec::new() };
     Panel { title: String::new(), x: axis("abscissa"), y: axis("ordinate"), series }
 }
 
@@ -210,12 +210,12 @@ fn nothing_is_left_behind_upon_an_error() {
         assert_says(write(&report, None, "", &scratch.join("a/b")), &["figure id", id]);
     }
     // An error half way: the name of a folder taken by a file.
-    let staging = super::folder::Staging::new(&scratch.join("a/b")).unwrap();
+    let staging = super::folder::Staging::new(&scratch.join("a/b"), &super::folder::CLAIMS).unwrap();
     staging.write("figures", b"").unwrap();
     assert_says(staging.write("figures/x.svg", b""), &["figures"]);
     drop(staging);
     // And at the very end: the place is taken in the meantime.
-    let staging = super::folder::Staging::new(&scratch.join("c")).unwrap();
+    let staging = super::folder::Staging::new(&scratch.join("c"), &super::folder::CLAIMS).unwrap();
     fs::create_dir(scratch.join("c")).unwrap();
     fs::write(scratch.join("c/x"), "").unwrap();
     assert_says(staging.move_in(), &["c"]);

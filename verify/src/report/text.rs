@@ -77,7 +77,7 @@ fn script_at(chars: &[char], at: usize) -> Option<(Script, String, usize)> {
 }
 
 /// Escapes a text for XML and HTML, attributes included. What XML cannot hold becomes U+FFFD.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -103,7 +103,7 @@ pub(super) fn printable(c: char) -> char {
 }
 
 /// A text as HTML: escaped, with `<sub>` and `<sup>`.
-pub(super) fn html(text: &str) -> String {
+pub(crate) fn html(text: &str) -> String {
     pieces(text)
         .iter()
         .map(|(script, piece)| match script {
@@ -167,7 +167,7 @@ pub(super) fn wrap(text: &str, room: f64) -> Vec<String> {
 
 /// A number to read: `digits` significant ones, `1.2×10⁻⁵` where it is very small or large, `∞` for the infinities;
 /// whole numbers below a million in full.
-pub(super) fn number(x: f64, digits: usize) -> String {
+pub(crate) fn number(x: f64, digits: usize) -> String {
     if x.is_nan() {
         return "NaN".to_owned();
     }
@@ -225,7 +225,7 @@ fn superscript(c: char) -> char {
 }
 
 /// A time span to read.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.round();
     if whole.is_nan() || whole < 60.0 {
         format!("{} s", number(seconds, 3))

@@ -1,6 +1,7 @@
 //! The `verify` binary, driven as a user drives it: by its command line and its files.
 
 mod bad_input;
+mod bench_report;
 mod folders;
 mod harness;
 mod processes;
