@@ -13,11 +13,17 @@ pub(crate) struct Kind {
     pub(crate) json: &'static str,
     /// Every name that may be in it.
     pub(crate) entries: &'static [&'static str],
+    /// A folder that may be in it besides, with the file that tells that it is what it should be. It stays when the rest is
+    /// replaced.
+    pub(crate) kept: Option<(&'static str, &'static str)>,
 }
 
-/// A report on claims.
-pub(super) const CLAIMS: Kind =
-    Kind { json: JSON, entries: &[PAGE, THEORY, "figures", JSON, "series", SETTINGS, ".DS_Store"] };
+/// A report on claims. The reference report has one on benchmarks in it.
+pub(super) const CLAIMS: Kind = Kind {
+    json: JSON,
+    entries: &[PAGE, THEORY, "figures", JSON, "series", SETTINGS, ".DS_Store"],
+    kept: Some(("bench", "bench.json")),
+};
 
 /// A temporary folder beside the place of a result folder; gone when dropped, with the parents it made.
 #[derive(Debug)]
@@ -25,6 +31,7 @@ pub(crate) struct Staging {
     temporary: PathBuf,
     target: PathBuf,
     replaces: bool,
+    kept: Option<&'static str>,
     parents: Vec<PathBuf>,
 }
 
@@ -32,7 +39,8 @@ impl Staging {
     /// Makes the temporary folder for the result folder `dir`, and its parents.
     pub(crate) fn new(dir: &Path, kind: &Kind) -> Result<Self, ReportError> {
         let (target, replaces) = check_target(dir, kind)?;
-        let mut staging = Self { temporary: free_name(&target, "tmp")?, target, replaces, parents: Vec::new() };
+        let kept = kind.kept.map(|(name, _)| name).filter(|name| replaces && target.join(name).exists());
+        let mut staging = Self { temporary: free_name(&target, "tmp")?, target, replaces, kept, parents: Vec::new() };
         let missing: Vec<PathBuf> =
             staging.target.ancestors().skip(1).take_while(|parent| !parent.exists()).map(Path::to_owned).collect();
         for parent in missing.into_iter().rev() {
@@ -64,8 +72,19 @@ impl Staging {
         } else {
             None
         };
+        let keep = |from: &Path, to: &Path| match self.kept {
+            Some(name) => fs::rename(from.join(name), to.join(name)).map_err(ReportError::io("keep", &from.join(name))),
+            None => Ok(()),
+        };
+        if let Some(earlier) = &earlier
+            && let Err(error) = keep(earlier, &self.temporary)
+        {
+            fs::rename(earlier, &self.target).map_err(ReportError::io("move back", earlier))?;
+            return Err(error);
+        }
         if let Err(error) = fs::rename(&self.temporary, &self.target) {
             if let Some(earlier) = &earlier {
+                keep(&self.temporary, earlier)?;
                 fs::rename(earlier, &self.target).map_err(ReportError::io("move back", earlier))?;
             }
             return Err(ReportError::io("write", &self.target)(error));
@@ -118,7 +137,10 @@ fn check_target(dir: &Path, kind: &Kind) -> Result<(PathBuf, bool), ReportError>
     for entry in fs::read_dir(&target).map_err(ReportError::io("read", dir))? {
         names.push(entry.map_err(ReportError::io("read", dir))?.file_name());
     }
-    if let Some(foreign) = names.iter().find(|name| !kind.entries.iter().any(|entry| *name == entry)) {
+    let kept = |name: &std::ffi::OsString| {
+        kind.kept.is_some_and(|(folder, json)| name == folder && is_report(&target.join(folder).join(json)))
+    };
+    if let Some(foreign) = names.iter().find(|name| !kind.entries.iter().any(|entry| *name == entry) && !kept(name)) {
         let foreign = foreign.to_string_lossy();
         return Err(occupied(&format!("holds {foreign:?}, which no report wrote; name an empty or new folder")));
     }

@@ -415,6 +415,15 @@ fn only_an_earlier_page_of_its_own_is_replaced() {
     fs::remove_file(folder.path("out/notes.txt")).unwrap();
     folder.write("tiny.toml", crate::harness::tiny(&[]));
     refused(&folder, &["--config", "tiny.toml", "--claim", "envelope", "--out", "out"], &["out", "bench.json"]);
+    // The one place where both are: a report on claims keeps the page in its `bench`, and nothing else there.
+    let claims = ["--config", "tiny.toml", "--claim", "envelope", "--out", "both"];
+    folder.verify(&claims).ok();
+    folder.verify(&["bench-report", "--criterion", "criterion", "--out", "both/bench"]).ok();
+    let kept = folder.tree("both/bench");
+    folder.verify(&claims).ok();
+    assert_eq!(folder.tree("both/bench"), kept);
+    folder.write("both/bench/bench.json", "{}");
+    refused(&folder, &claims, &["both", "bench"]);
     // The default.
     let outcome = folder.verify(&["bench-report", "--criterion", "criterion"]);
     assert!(outcome.ok().out.ends_with("report: reports/bench/index.html\n"), "{outcome:?}");
