@@ -1,6 +1,6 @@
 //! The figures of the page.
 
-use super::measurement::Measurement;
+use super::measurement::{Measurement, Shape};
 use super::results::{OURS, PEERS, Results, Value, torch_ratio};
 use crate::report::model::{Axis, Figure, Mark, Panel, Point, Series};
 
@@ -92,7 +92,8 @@ impl<'a> Names<'a> {
 
 /// The panel of a group: fractions of the peak.
 fn roofline(results: &Results, group: &str, title: &str) -> Option<Panel> {
-    let mut names = Names::new(results.parameters(group));
+    let whole = |shape: &&str| Shape::parse(shape).is_some_and(|shape| shape.percent == 100);
+    let mut names = Names::new(results.parameters(group).into_iter().filter(whole).collect());
     for function in results.functions(group) {
         names.add(&function_name(function), color(function), |shape| {
             results.fraction(results.find(group, function, shape)?)

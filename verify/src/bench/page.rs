@@ -151,7 +151,7 @@ fn target_table(bench: &Bench) -> String {
                         format!("<b>{}</b> {badge}{}", text(value.value), interval(value.interval, text))
                     });
                     let badge = if value.is_empty() { badge } else { value };
-                    format!("<td class=\"wide\">{badge}<small>{}</small></td>", html(&shape_note(&outcome.note)))
+                    format!("<td class=\"wide\">{badge}<small>{}</small></td>", html(&shape_note(outcome.note.trim_start_matches("not measured"))))
                 })
                 .collect();
             let unit = if target.unit.is_empty() { String::new() } else { format!("<small>{}</small>", escape(target.unit)) };

@@ -103,10 +103,12 @@ impl Results {
         }
     }
 
-    /// What a measurement reaches of the peak of one core; `None` if it does not count operations.
+    /// What a measurement reaches of the peak of one core; `None` if it does not count operations, or counts those of
+    /// examples that it leaves out.
     pub(super) fn fraction(&self, found: &Measurement) -> Option<Value> {
         let group = GROUPS.iter().find(|group| group.id == found.group)?;
         let Work::Flop(_) = group.work else { return None };
+        Shape::parse(&found.parameter).filter(|shape| shape.percent == 100)?;
         let element = if found.group.contains("f64") { "f64" } else { "f32" };
         let rate = Value::sure(found.work as f64).over(time(found));
         Some(rate.over(self.peak(&found.function, element)?))
@@ -181,7 +183,10 @@ fn collect<'a>(shapes: impl IntoIterator<Item = &'a str>, value: impl Fn(&str) -
     values.into_iter().map(complete).collect()
 }
 
-fn least(values: Values) -> Result<(Value, String), String> {
+/// A quantity and a note on it, or why there is none.
+type Measured = Result<(Value, String), String>;
+
+fn least(values: Values) -> Measured {
     let values = values?;
     let count = values.len();
     let least = values.into_iter().min_by(|a, b| a.1.value.total_cmp(&b.1.value));
@@ -189,7 +194,7 @@ fn least(values: Values) -> Result<(Value, String), String> {
     Ok((value, if count > 1 { format!("least of {count} shapes, {shape}") } else { String::new() }))
 }
 
-fn mean(values: Values) -> Result<(Value, String), String> {
+fn mean(values: Values) -> Measured {
     let values: Vec<Value> = values?.into_iter().map(|(_, value)| value).collect();
     let mean = geometric_mean(&values).ok_or("not measured")?;
     Ok((mean, format!("over {} shapes", values.len())))
@@ -198,16 +203,13 @@ fn mean(values: Values) -> Result<(Value, String), String> {
 /// The targets, with what was measured.
 pub(super) fn targets(results: &Results) -> Vec<Target> {
     let mut out = Vec::new();
-    let mut target =
-        |group, quantity: &str, least: f64, unit, measure: &dyn Fn(&str) -> Result<(Value, String), String>| {
-            let outcomes = OURS[..2].iter().map(|&function| match measure(function) {
-                Ok((value, note)) => {
-                    Outcome { function, measured: Some(value), note, reached: Some(value.value >= least) }
-                }
-                Err(note) => Outcome { function, measured: None, note, reached: None },
-            });
-            out.push(Target { quantity: quantity.to_owned(), group, least, unit, outcomes: outcomes.collect() });
-        };
+    let mut target = |group, quantity: &str, least: f64, unit, measure: &dyn Fn(&str) -> Measured| {
+        let outcomes = OURS[..2].iter().map(|&function| match measure(function) {
+            Ok((value, note)) => Outcome { function, measured: Some(value), note, reached: Some(value.value >= least) },
+            Err(note) => Outcome { function, measured: None, note, reached: None },
+        });
+        out.push(Target { quantity: quantity.to_owned(), group, least, unit, outcomes: outcomes.collect() });
+    };
     // Every shape that is asked for, and every other one that was measured.
     let all = |group: &'static str, asked: &[&'static str]| {
         let mut shapes = results.parameters(group);
