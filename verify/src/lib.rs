@@ -2,7 +2,7 @@
 //!
 //! The way of the data: claims name the runs they need ([`plan`], [`ladders`]); each distinct run is simulated once
 //! ([`execute`]); judging is pure ([`claims`], with predictions from [`theory`] and intervals from [`stats`]); the report is
-//! made from what is saved ([`mod@report`]). [`bench`] is apart: a page on the kernels' speed.
+//! made from what is saved ([`mod@report`]). [`mod@bench`] is apart: a page on the kernels' speed.
 
 pub mod bench;
 pub mod claims;
