@@ -7,7 +7,7 @@
 //! Packing pays if what is packed is read often. Operands that are read a few times, or lie well, are read where they lie;
 //! [`Plan`] says when. The sum of an entry runs over the common dimension in order, in blocks of `kc`, whatever is packed.
 
-use crate::arch::{Algorithm, GemmKernel, Tile};
+use crate::arch::{Algorithm, GemmKernel, Strip};
 use crate::error::Operand;
 use crate::isa::Executor;
 use crate::pack::pack_panels;
@@ -122,14 +122,16 @@ impl<T: Element, A: GemmKernel<T>> Algorithm<A> for Gemm<'_, T> {
             Plan::new::<T, A>(blocking.gemm_packing, &a, &b, (m, n, k), nc * kc);
         let a_pack = T::take(&mut ws.a, if direct_a { 0 } else { mc * kc });
         let b_pack = T::take(&mut ws.b, if direct_b { A::NR * kc } else { nc * kc });
-        let scratch = T::take(&mut ws.tile, A::MR * A::NR);
+        let scratch = T::take(&mut ws.tile, if contiguous { 0 } else { A::MR * A::NR });
 
         // LOOP 5: blocks of nc columns of B and C.
-        for jc in (0..n).step_by(nc) {
+        let mut jc = 0;
+        while jc < n {
             let nb = nc.min(n - jc);
             let panels = nb.div_ceil(A::NR);
             // LOOP 4: blocks of kc along the common dimension. The first one applies beta.
-            for pc in (0..k).step_by(kc) {
+            let mut pc = 0;
+            while pc < k {
                 let kb = kc.min(k - pc);
                 let beta = if pc == 0 { beta } else { T::ONE };
                 let b_panel_len = A::NR * kb;
@@ -143,49 +145,114 @@ impl<T: Element, A: GemmKernel<T>> Algorithm<A> for Gemm<'_, T> {
                 let b_pack = &mut b_pack[..packed_cols.div_ceil(A::NR) * b_panel_len];
                 pack_panels(arch, b.t(), (jc + nb - packed_cols, packed_cols), (pc, kb), A::NR, b_pack);
                 // LOOP 3: blocks of mc rows of A and C.
-                for ic in (0..m).step_by(mc) {
-                    let mb = mc.min(m - ic);
+                let mut ic = 0;
+                while ic < m {
+                    let rows = Rows::new(mc.min(m - ic), A::MR);
                     if !direct_a {
-                        let a_pack = &mut a_pack[..mb.div_ceil(A::MR) * A::MR * kb];
-                        pack_panels(arch, a, (ic, mb), (pc, kb), A::MR, a_pack);
+                        for (first, count, panel) in rows.runs() {
+                            let a_pack = &mut a_pack[panel * A::MR * kb..][..count.div_ceil(A::MR) * A::MR * kb];
+                            pack_panels(arch, a, (ic + first, count), (pc, kb), A::MR, a_pack);
+                        }
                     }
-                    let mut tile = |ir: usize, jr: usize| {
-                        let (i, j) = (ic + ir * A::MR, jc + jr * A::NR);
-                        let (rows, cols) = (A::MR.min(ic + mb - i), A::NR.min(jc + nb - j));
+                    // Rows `ir` times the panels of columns from `first` to `end`, which are all packed or all direct.
+                    let mut strip = |ir: usize, first: usize, end: usize| {
+                        let (row, rows) = rows.panel(ir);
+                        let (i, j) = (ic + row, jc + first * A::NR);
+                        let cols = nb.min(end * A::NR) - first * A::NR;
                         let (a, a_strides) = match direct_a {
                             true => (&a.data()[i * a_row + pc * a_step..], (a_row, a_step)),
                             false => (&a_pack[ir * A::MR * kb..][..A::MR * kb], (1, A::MR)),
                         };
-                        let (b, b_step) = match jr < direct_panels {
-                            true => (&b.data()[pc * b_step + j..], b_step),
-                            false => (&b_pack[(jr - direct_panels) * b_panel_len..][..b_panel_len], A::NR),
+                        let (b, b_step, b_panel) = match first < direct_panels {
+                            true => (&b.data()[pc * b_step + j..], b_step, A::NR),
+                            false => (&b_pack[(first - direct_panels) * b_panel_len..], A::NR, b_panel_len),
                         };
                         let c = &mut c[i * c_row + j * c_col..];
-                        let tile = Tile { depth: kb, alpha, beta, rows, cols, a_strides, b_step, c_row };
+                        let strip = Strip { depth: kb, alpha, beta, rows, cols, a_strides, b_step, b_panel, c_row };
                         if contiguous {
-                            arch.gemm_tile(tile, a, b, c);
+                            arch.gemm_strip(strip, a, b, c);
                             return;
                         }
-                        let tile = Tile { beta: T::ZERO, c_row: A::NR, ..tile };
-                        arch.gemm_tile(tile, a, b, scratch);
-                        for (i, row) in scratch.chunks_exact(A::NR).take(rows).enumerate() {
-                            for (j, &value) in row[..cols].iter().enumerate() {
-                                let entry = &mut c[i * c_row + j * c_col];
-                                *entry = if beta == T::ZERO { value } else { value + beta * *entry };
+                        // A tile at a time by way of memory that is contiguous.
+                        for panel in 0..cols.div_ceil(A::NR) {
+                            let (b, c) = (&b[panel * b_panel..], &mut c[panel * A::NR * c_col..]);
+                            let cols = A::NR.min(cols - panel * A::NR);
+                            arch.gemm_strip(Strip { beta: T::ZERO, cols, c_row: A::NR, ..strip }, a, b, scratch);
+                            for (i, row) in scratch.chunks_exact(A::NR).take(rows).enumerate() {
+                                for (j, &value) in row[..cols].iter().enumerate() {
+                                    let entry = &mut c[i * c_row + j * c_col];
+                                    *entry = if beta == T::ZERO { value } else { value + beta * *entry };
+                                }
                             }
                         }
                     };
                     // LOOPS 2 and 1: panels of NR columns and of MR rows.
-                    let (outer, inner) =
-                        if rows_outer { (mb.div_ceil(A::MR), panels) } else { (panels, mb.div_ceil(A::MR)) };
-                    for outer in 0..outer {
-                        for inner in 0..inner {
-                            if rows_outer { tile(outer, inner) } else { tile(inner, outer) }
+                    if rows_outer {
+                        for ir in 0..rows.panels {
+                            for (first, end) in [(0, direct_panels), (direct_panels, panels)] {
+                                if first < end {
+                                    strip(ir, first, end);
+                                }
+                            }
+                        }
+                    } else {
+                        for jr in 0..panels {
+                            for ir in 0..rows.panels {
+                                strip(ir, jr, jr + 1);
+                            }
                         }
                     }
+                    ic += mc;
                 }
+                pc += kc;
             }
+            jc += nc;
         }
+    }
+}
+
+/// Rows in panels of at most MR.
+///
+/// All are full but the last, or, as a tile of few rows waits for its sums, the last two, which share what is left.
+#[derive(Clone, Copy)]
+struct Rows {
+    rows: usize,
+    most: usize,
+    panels: usize,
+    /// Panels of `most` rows.
+    full: usize,
+}
+
+impl Rows {
+    #[inline(always)]
+    fn new(rows: usize, most: usize) -> Self {
+        let panels = rows.div_ceil(most);
+        let full = if panels * most == rows { panels } else { panels.saturating_sub(2) };
+        Self { rows, most, panels, full }
+    }
+
+    /// The first row and the number of rows of a panel.
+    #[inline(always)]
+    fn panel(&self, panel: usize) -> (usize, usize) {
+        if panel < self.full {
+            return (panel * self.most, self.most);
+        }
+        let left = self.rows - self.full * self.most;
+        let half = if self.panels - self.full == 2 { left.div_ceil(2) } else { left };
+        match panel - self.full {
+            0 => (self.full * self.most, half),
+            _ => (self.full * self.most + half, left - half),
+        }
+    }
+
+    /// Runs of rows to be packed together, with the panel each starts with: all full panels, and the others.
+    #[inline(always)]
+    fn runs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let full = (self.full > 0).then_some((0, self.full * self.most, 0));
+        full.into_iter().chain((self.full..self.panels).map(|panel| {
+            let (first, rows) = self.panel(panel);
+            (first, rows, panel)
+        }))
     }
 }
 
@@ -234,6 +301,9 @@ impl Plan {
 }
 
 /// The size of a block: `len` in as few blocks as `most` allows, all of about one size, a multiple of `unit`.
+#[inline(always)]
 fn even(len: usize, most: usize, unit: usize) -> usize {
-    len.div_ceil(len.div_ceil(most.clamp(1, len))).next_multiple_of(unit)
+    // Without the divisions where one block is enough: a product of 16 x 16 x 16 takes as long as a few dozen of them.
+    let len = if len <= most { len } else { len.div_ceil(len.div_ceil(most.max(1))) };
+    len.next_multiple_of(unit)
 }

@@ -1,6 +1,6 @@
 //! The register tile of the dense product, written once for every vector type.
 
-use super::Tile;
+use super::Strip;
 use crate::Element;
 use crate::workspace::LINE_BYTES;
 
@@ -35,44 +35,65 @@ pub(crate) trait Vector: Copy {
     unsafe fn prefetch(at: *const Self::Element);
 }
 
-/// C ← α A B + β C for `tile.rows` = ROWS rows and up to VECTORS registers of columns.
+/// C ← α A B + β C for `strip.rows` = ROWS rows, a tile of up to two registers of columns at a time.
 ///
 /// With `PACKED`, A's rows are next to one another.
 ///
 /// # Safety
 /// The host runs the instruction set of `V`, and the caller is compiled with it.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const PACKED: bool>(
-    tile: Tile<V::Element>,
+pub(super) unsafe fn strip<V: Vector, const ROWS: usize, const PACKED: bool>(
+    strip: Strip<V::Element>,
     a: &[V::Element],
     b: &[V::Element],
     c: &mut [V::Element],
 ) {
-    let Tile { depth, alpha, beta, rows, cols, a_strides: (a_row, a_step), b_step, c_row } = tile;
-    let width = cols.next_multiple_of(V::LANES);
-    assert!(rows == ROWS && depth > 0 && width == VECTORS * V::LANES && (!PACKED || a_row == 1));
+    let Strip { depth, rows, cols, a_strides: (a_row, a_step), b_step, b_panel, c_row, .. } = strip;
+    let width = 2 * V::LANES;
+    let (full, rest) = (cols / width, cols % width);
+    assert!(rows == ROWS && depth > 0 && cols > 0 && (!PACKED || a_row == 1));
     assert!((ROWS - 1) * a_row + (depth - 1) * a_step < a.len());
-    assert!((depth - 1) * b_step + width <= b.len());
+    assert!(full == 0 || (full - 1) * b_panel + (depth - 1) * b_step + width <= b.len());
+    assert!(rest == 0 || full * b_panel + (depth - 1) * b_step + rest.next_multiple_of(V::LANES) <= b.len());
     assert!((ROWS - 1) * c_row + cols <= c.len());
-    let a_row = if PACKED { 1 } else { a_row };
-    let c = c.as_mut_ptr();
-
-    // C is needed only at the end; by then it has come from memory.
-    for i in 0..ROWS {
-        for j in (0..VECTORS * V::LANES).step_by(LINE_BYTES / size_of::<V::Element>()) {
-            // SAFETY: the caller guarantees the instruction set; a prefetch accesses nothing, wherever it points.
-            unsafe { V::prefetch(c.wrapping_add(i * c_row + j)) };
+    let (a, mut b, mut c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+    // SAFETY: the caller guarantees the instruction set. The asserts place A's rows, and B's and C's columns of every
+    // tile, inside their slices; the last advance may lead out of them, where nothing is accessed.
+    unsafe {
+        for _ in 0..full {
+            tile::<V, ROWS, 2, PACKED>(&strip, a, b, c, 0);
+            (b, c) = (b.wrapping_add(b_panel), c.wrapping_add(width));
+        }
+        match rest {
+            0 => {}
+            rest if rest > V::LANES => tile::<V, ROWS, 2, PACKED>(&strip, a, b, c, rest % V::LANES),
+            rest => tile::<V, ROWS, 1, PACKED>(&strip, a, b, c, rest % V::LANES),
         }
     }
+}
 
+/// One tile of [`strip`], of VECTORS registers of columns; of the last one `rest` lanes, or all if it is 0.
+///
+/// # Safety
+/// As for [`strip`]. A, B and C can be accessed at ROWS rows, VECTORS registers of columns (of C, only those lanes) and
+/// `strip.depth` > 0 steps.
+#[inline(always)]
+unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const PACKED: bool>(
+    strip: &Strip<V::Element>,
+    a: *const V::Element,
+    mut b: *const V::Element,
+    c: *mut V::Element,
+    rest: usize,
+) {
+    let &Strip { depth, alpha, beta, a_strides: (a_row, a_step), b_step, c_row, .. } = strip;
+    let a_row = if PACKED { 1 } else { a_row };
     // SAFETY: the caller guarantees the instruction set.
     let mut sums = unsafe { [[V::splat(V::Element::ZERO); VECTORS]; ROWS] };
-    let a_rows: [*const V::Element; ROWS] = std::array::from_fn(|i| a.as_ptr().wrapping_add(i * a_row));
-    let (mut offset, mut b) = (0, b.as_ptr());
+    let a_rows: [*const V::Element; ROWS] = std::array::from_fn(|i| a.wrapping_add(i * a_row));
+    let mut offset = 0;
     let mut step = || {
-        // SAFETY: called `depth` times: `a` has advanced by fewer than `depth` steps and `b` as well, so the second
-        // assert places A's rows inside its slice and the third one B's registers. The last advance may lead out of the
-        // slices, where nothing is read; hence `wrapping_add`.
+        // SAFETY: called `depth` times, so the caller's guarantee covers what is read. The last advance may lead out of
+        // the slices, where nothing is read; hence `wrapping_add`.
         unsafe {
             let b_row: [V; VECTORS] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
             for (a, sums) in a_rows.iter().zip(&mut sums) {
@@ -84,7 +105,31 @@ pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, co
         }
         (offset, b) = (offset + a_step, b.wrapping_add(b_step));
     };
-    for _ in 0..depth / UNROLL {
+    // C is needed only at the end; by then it has come from memory. A row at a time, lest the loads of A and B wait
+    // for all of it.
+    let ask_for = |row: *mut V::Element| {
+        for j in (0..VECTORS * V::LANES).step_by(LINE_BYTES / size_of::<V::Element>()) {
+            // SAFETY: the caller guarantees the instruction set; a prefetch accesses nothing, wherever it points.
+            unsafe { V::prefetch(row.wrapping_add(j)) };
+        }
+    };
+    let mut asked = c;
+    let mut groups = depth / UNROLL;
+    if groups < ROWS {
+        for i in 0..ROWS {
+            ask_for(c.wrapping_add(i * c_row));
+        }
+    } else {
+        groups -= ROWS;
+        for _ in 0..ROWS {
+            ask_for(asked);
+            asked = asked.wrapping_add(c_row);
+            for _ in 0..UNROLL {
+                step();
+            }
+        }
+    }
+    for _ in 0..groups {
         for _ in 0..UNROLL {
             step();
         }
@@ -93,11 +138,9 @@ pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, co
         step();
     }
 
-    // SAFETY: the caller guarantees the instruction set. What is loaded and stored lies in columns below `cols` of row
-    // `i` < ROWS, which the last assert places inside `c`.
+    // SAFETY: the caller guarantees the instruction set and access to what is loaded and stored.
     unsafe {
         let (alpha, beta_vector) = (V::splat(alpha), V::splat(beta));
-        let rest = cols % V::LANES;
         for (i, sums) in sums.into_iter().enumerate() {
             for (v, sum) in sums.into_iter().enumerate() {
                 let c = c.add(i * c_row + v * V::LANES);
@@ -122,17 +165,13 @@ pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, co
 /// Steps of the inner loop between two tests for its end.
 const UNROLL: usize = 4;
 
-/// Expands to the call of `$part::<$vector, rows, vectors, packed>` that fits a tile: every count of rows up to $rows,
-/// one or two registers of columns.
+/// Expands to the call of `$part::<$vector, rows, packed>` that fits a strip: every count of rows up to $rows.
 macro_rules! dispatch {
-    ($part:ident, $vector:ty, $full:literal, [$($rows:literal)*], $tile:ident, $a:ident, $b:ident, $c:ident) => {{
-        let wide = $tile.cols > <$vector as Vector>::LANES;
-        match ($tile.rows, wide, $tile.a_strides.0 == 1) {
-            ($full, true, true) => $part::<$vector, $full, 2, true>($tile, $a, $b, $c),
-            ($full, false, true) => $part::<$vector, $full, 1, true>($tile, $a, $b, $c),
-            $(($rows, true, _) => $part::<$vector, $rows, 2, false>($tile, $a, $b, $c),)*
-            $(($rows, false, _) => $part::<$vector, $rows, 1, false>($tile, $a, $b, $c),)*
-            (rows, _, _) => unreachable!("a tile of {rows} rows"),
+    ($part:ident, $vector:ty, [$($rows:literal)*], $strip:ident, $a:ident, $b:ident, $c:ident) => {{
+        match ($strip.rows, $strip.a_strides.0 == 1) {
+            $(($rows, true) => $part::<$vector, $rows, true>($strip, $a, $b, $c),)*
+            $(($rows, false) => $part::<$vector, $rows, false>($strip, $a, $b, $c),)*
+            (rows, _) => unreachable!("a strip of {rows} rows"),
         }
     }};
 }

@@ -1,7 +1,7 @@
 //! Micro-kernels, one module per instruction set, behind the traits that the algorithms are generic over.
 //!
 //! A type that implements them is a zero-sized proof that the host runs its instruction set; only [`crate::isa`] makes
-//! one. Methods check the lengths of what they get once per tile; that is what makes them safe to call.
+//! one. Methods check the lengths of what they get once per tile or strip; that is what makes them safe to call.
 
 pub(crate) mod fill;
 #[cfg(target_arch = "x86_64")]
@@ -13,11 +13,12 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 
-/// What to do with one tile of C: C ← α A B + β C over `depth` > 0, for `rows` × `cols` entries, and where they are.
+/// What to do with a strip of C, a row of tiles: C ← α A B + β C over `depth` > 0, for `rows` × `cols` entries, and where
+/// they are.
 #[derive(Debug, Clone, Copy)]
 // Without x86-64 there is no GEMM tile: the product is then `matrixmultiply`'s.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-pub(crate) struct Tile<T> {
+pub(crate) struct Strip<T> {
     pub(crate) depth: usize,
     pub(crate) alpha: T,
     pub(crate) beta: T,
@@ -27,6 +28,8 @@ pub(crate) struct Tile<T> {
     pub(crate) a_strides: (usize, usize),
     /// Elements of B from one step of the depth to the next; columns are contiguous.
     pub(crate) b_step: usize,
+    /// Elements of B from one tile to the next.
+    pub(crate) b_panel: usize,
     /// Elements of C from one row to the next; columns are contiguous.
     pub(crate) c_row: usize,
 }
@@ -100,11 +103,11 @@ pub(crate) trait GemmKernel<T: Copy>: PackKernel<T> {
     /// ... if A has at most so many rows, so that it is not read too often.
     const DIRECT_B_ROWS: usize;
 
-    /// C ← α A B + β C for `tile.rows` ≤ MR times `tile.cols` ≤ NR entries, at least one; with β = 0, C is not read.
+    /// C ← α A B + β C for `strip.rows` ≤ MR times `strip.cols` entries, at least one; with β = 0, C is not read.
     ///
-    /// `a`, `b` and `c` start at the tile's first entries. Of B, columns are read up to the next multiple of LANES. The
+    /// `a`, `b` and `c` start at the strip's first entries. Of B, columns are read up to the next multiple of LANES. The
     /// rest of C is neither read nor written.
-    fn gemm_tile(self, tile: Tile<T>, a: &[T], b: &[T], c: &mut [T]);
+    fn gemm_strip(self, strip: Strip<T>, a: &[T], b: &[T], c: &mut [T]);
 }
 
 /// Entries from one subset-sum table of 2^G to the next: one more than it has.

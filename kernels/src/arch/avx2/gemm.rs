@@ -1,8 +1,8 @@
 //! Register tiles of the dense product: 6 x 2 registers.
 
 use super::Avx2;
-use crate::arch::gemm::{Vector, dispatch, tile};
-use crate::arch::{GemmKernel, PackKernel, Tile};
+use crate::arch::gemm::{Vector, dispatch, strip};
+use crate::arch::{GemmKernel, PackKernel, Strip};
 use std::arch::x86_64::*;
 
 /// Rows of the tile. 6 x 2 registers of sums, 2 of B and 2 for A's broadcasts are all 16; 12 independent sums cover an
@@ -148,14 +148,14 @@ fn lanes_64(len: usize) -> __m256i {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn part<V: Vector, const ROWS: usize, const VECTORS: usize, const PACKED: bool>(
-    of: Tile<V::Element>,
+fn part<V: Vector, const ROWS: usize, const PACKED: bool>(
+    of: Strip<V::Element>,
     a: &[V::Element],
     b: &[V::Element],
     c: &mut [V::Element],
 ) {
     // SAFETY: this function has the instruction set of this module's vectors.
-    unsafe { tile::<V, ROWS, VECTORS, PACKED>(of, a, b, c) }
+    unsafe { strip::<V, ROWS, PACKED>(of, a, b, c) }
 }
 
 impl GemmKernel<f32> for Avx2 {
@@ -166,9 +166,9 @@ impl GemmKernel<f32> for Avx2 {
     const DIRECT_B_ROWS: usize = DIRECT_B_ROWS;
 
     #[inline(always)]
-    fn gemm_tile(self, tile: Tile<f32>, a: &[f32], b: &[f32], c: &mut [f32]) {
+    fn gemm_strip(self, strip: Strip<f32>, a: &[f32], b: &[f32], c: &mut [f32]) {
         // SAFETY: the token `self` proves AVX2 and FMA.
-        unsafe { dispatch!(part, F32x8, 6, [1 2 3 4 5 6], tile, a, b, c) }
+        unsafe { dispatch!(part, F32x8, [1 2 3 4 5 6], strip, a, b, c) }
     }
 }
 
@@ -180,9 +180,9 @@ impl GemmKernel<f64> for Avx2 {
     const DIRECT_B_ROWS: usize = DIRECT_B_ROWS;
 
     #[inline(always)]
-    fn gemm_tile(self, tile: Tile<f64>, a: &[f64], b: &[f64], c: &mut [f64]) {
+    fn gemm_strip(self, strip: Strip<f64>, a: &[f64], b: &[f64], c: &mut [f64]) {
         // SAFETY: the token `self` proves AVX2 and FMA.
-        unsafe { dispatch!(part, F64x4, 6, [1 2 3 4 5 6], tile, a, b, c) }
+        unsafe { dispatch!(part, F64x4, [1 2 3 4 5 6], strip, a, b, c) }
     }
 }
 

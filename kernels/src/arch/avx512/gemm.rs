@@ -2,16 +2,16 @@
 
 use super::Avx512;
 use crate::arch::avx2::transpose_f64;
-use crate::arch::gemm::{Vector, dispatch, tile};
-use crate::arch::{GemmKernel, PackKernel, Tile};
+use crate::arch::gemm::{Vector, dispatch, strip};
+use crate::arch::{GemmKernel, PackKernel, Strip};
 use std::arch::x86_64::*;
 
 /// Rows of the tile. 12 x 2 registers of sums, 2 of B, and A broadcast from memory: 24 independent sums cover an FMA's
 /// latency of 4 cycles at 1 per cycle (Zen 4) or 2 (server Intel), and 14 loads feed 24 FMAs.
 const MR: usize = 12;
 
-/// Measured on Zen 4: a larger B is faster packed.
-const DIRECT_B_BYTES: usize = 256 << 10;
+/// Measured on Zen 4: a B beyond L2 is faster packed.
+const DIRECT_B_BYTES: usize = 1 << 20;
 
 /// Measured on Zen 4: no limit up to 1024 rows.
 const DIRECT_B_ROWS: usize = usize::MAX;
@@ -135,14 +135,14 @@ impl Vector for F64x8 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn part<V: Vector, const ROWS: usize, const VECTORS: usize, const PACKED: bool>(
-    of: Tile<V::Element>,
+fn part<V: Vector, const ROWS: usize, const PACKED: bool>(
+    of: Strip<V::Element>,
     a: &[V::Element],
     b: &[V::Element],
     c: &mut [V::Element],
 ) {
     // SAFETY: this function has the instruction set of this module's vectors.
-    unsafe { tile::<V, ROWS, VECTORS, PACKED>(of, a, b, c) }
+    unsafe { strip::<V, ROWS, PACKED>(of, a, b, c) }
 }
 
 impl GemmKernel<f32> for Avx512 {
@@ -153,9 +153,9 @@ impl GemmKernel<f32> for Avx512 {
     const DIRECT_B_ROWS: usize = DIRECT_B_ROWS;
 
     #[inline(always)]
-    fn gemm_tile(self, tile: Tile<f32>, a: &[f32], b: &[f32], c: &mut [f32]) {
+    fn gemm_strip(self, strip: Strip<f32>, a: &[f32], b: &[f32], c: &mut [f32]) {
         // SAFETY: the token `self` proves AVX-512 F, BW, DQ, VL, AVX2 and FMA.
-        unsafe { dispatch!(part, F32x16, 12, [1 2 3 4 5 6 7 8 9 10 11 12], tile, a, b, c) }
+        unsafe { dispatch!(part, F32x16, [1 2 3 4 5 6 7 8 9 10 11 12], strip, a, b, c) }
     }
 }
 
@@ -167,9 +167,9 @@ impl GemmKernel<f64> for Avx512 {
     const DIRECT_B_ROWS: usize = DIRECT_B_ROWS;
 
     #[inline(always)]
-    fn gemm_tile(self, tile: Tile<f64>, a: &[f64], b: &[f64], c: &mut [f64]) {
+    fn gemm_strip(self, strip: Strip<f64>, a: &[f64], b: &[f64], c: &mut [f64]) {
         // SAFETY: the token `self` proves AVX-512 F, BW, DQ, VL, AVX2 and FMA.
-        unsafe { dispatch!(part, F64x8, 12, [1 2 3 4 5 6 7 8 9 10 11 12], tile, a, b, c) }
+        unsafe { dispatch!(part, F64x8, [1 2 3 4 5 6 7 8 9 10 11 12], strip, a, b, c) }
     }
 }
 
