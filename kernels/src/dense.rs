@@ -49,10 +49,10 @@ impl Executor {
             for (i, (z, h)) in z.chunks_exact(m).zip(&mut h[i0..i0 + rows]).enumerate() {
                 let words = &mut words[i / BLOCK * m..][..m];
                 for ((&z, &a), word) in z.iter().zip(a).zip(words) {
-                    let active = act == Activation::Identity || z >= T::ZERO;
-                    *word |= u64::from(active) << (i % BLOCK);
-                    // A NaN is inactive and goes on into h.
-                    let value = if act == Activation::Relu && z < T::ZERO { T::ZERO } else { z };
+                    let inactive = act == Activation::Relu && z < T::ZERO;
+                    *word |= u64::from(!inactive) << (i % BLOCK);
+                    // A NaN is not less than 0: active, and goes on into h.
+                    let value = if inactive { T::ZERO } else { z };
                     *h = *h + a * value;
                 }
             }

@@ -52,6 +52,27 @@ impl Mask {
         self.full = true;
     }
 
+    /// [`Mask::resize`] for a caller that overwrites every word: what they hold is unspecified.
+    pub(crate) fn resize_unspecified(&mut self, samples: usize, neurons: usize) {
+        self.words.resize(samples.div_ceil(BLOCK) * neurons, 0);
+        self.samples = samples;
+        self.neurons = neurons;
+        self.full = false;
+    }
+
+    /// Takes another shape, all bits 1 and known to be. Nothing is written if that is what the mask already is.
+    pub(crate) fn resize_full(&mut self, samples: usize, neurons: usize) {
+        if self.full && (self.samples, self.neurons) == (samples, neurons) {
+            return;
+        }
+        self.resize_unspecified(samples, neurons);
+        self.words.fill(u64::MAX);
+        if !samples.is_multiple_of(BLOCK) {
+            self.words[samples / BLOCK * neurons..].fill((1 << (samples % BLOCK)) - 1);
+        }
+        self.full = true;
+    }
+
     /// Whether all bits are known to be 1. No bits are looked at: they may all be 1 without being known to be.
     pub(crate) fn is_known_full(&self) -> bool {
         self.full

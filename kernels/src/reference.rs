@@ -34,7 +34,7 @@ pub struct Forward {
     pub pre_activations: Vec<f64>,
     /// h_i = Σ_k a_k act(z_ik), length N.
     pub h: Vec<f64>,
-    /// b\[i, k\] = \[z_ik ≥ 0\], row-major \[N × m\]; all true for the identity.
+    /// b\[i, k\] = \[not z_ik < 0\], row-major \[N × m\]; all true for the identity.
     pub active: Vec<bool>,
 }
 
@@ -58,8 +58,9 @@ pub fn forward<T: Element>(act: Activation, x: MatRef<'_, T>, v: MatRef<'_, T>, 
             let z: f64 = (0..d0).map(|j| at(v, k, j) * at(x, i, j)).sum();
             let (value, active) = match act {
                 Activation::Identity => (z, true),
-                // A NaN is inactive and goes on into h.
-                Activation::Relu => (if z < 0.0 { 0.0 } else { z }, z >= 0.0),
+                // A NaN is not less than 0: active, and goes on into h.
+                Activation::Relu if z < 0.0 => (0.0, false),
+                Activation::Relu => (z, true),
             };
             h += a_k.into() * value;
             out.pre_activations.push(z);

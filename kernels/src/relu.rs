@@ -3,7 +3,9 @@
 //! # Forward
 //! h_i = Σ_k a_k act(⟨v_k, x_i⟩). Only h and one bit per (sample, neuron) are needed afterwards, so activation, the sum
 //! over neurons and the bits are made of the pre-activations while they are in registers; the N × m matrix of them is
-//! never stored.
+//! never stored. A register holds neurons, so that of all operands only v, the smaller one, is packed; the rows of x are
+//! read where they lie, one element for all lanes. The bits come out sample by sample, and are transposed to words by
+//! blocks of 64 samples. The identity's sum over neurons is taken first: h_i = ⟨x_i, Σ_k a_k v_k⟩.
 //!
 //! # Backward
 //! G_k = Σ_i s_i b_ik x_i with s_i ∈ {−1, 0, 1} and b_ik ∈ {0, 1} is no product but a sum of selected rows. Samples
@@ -13,12 +15,12 @@
 //! features it takes N m / G + 2^G N / G vector additions in place of N m. The identity's mask is all 1, all G_k are one
 //! sum, and that is made once.
 
-use crate::arch::{Algorithm, BitTile, ReluKernel, Row, table_entries};
+use crate::arch::{Algorithm, ReluKernel, Row, table_entries};
 use crate::error::Operand;
 use crate::isa::{Executor, Token};
 use crate::mask::BLOCK;
 use crate::pack::pack_panels;
-use crate::workspace::LINE;
+use crate::workspace::{Aligned, LINE};
 use crate::{Blocking, Mask, MatMut, MatRef, ShapeError, Workspace};
 
 /// The activation function of the hidden layer.
@@ -34,7 +36,8 @@ impl Executor {
     /// h_i = Σ_k a_k act(⟨v_k, x_i⟩), and bit (i, k) of `mask` = \[⟨v_k, x_i⟩ ≥ 0\] (1 for the identity).
     ///
     /// `x`: \[N × d0\] samples, `v`: \[m × d0\] neurons, of any strides (row-major is fast), `a`: \[m\], `h`: \[N\],
-    /// overwritten. `mask` takes the shape \[N × m\]. A pre-activation that is NaN is inactive and makes h_i NaN. Sizes
+    /// overwritten. `mask` takes the shape \[N × m\]. For ReLU a pre-activation that is NaN, not being
+    /// less than 0, counts as active and makes h_i NaN. Sizes
     /// of 0 are allowed: without neurons h = 0, without features every pre-activation is 0.
     ///
     /// # Errors
@@ -51,18 +54,28 @@ impl Executor {
         ws: &mut Workspace,
     ) -> Result<(), ShapeError> {
         check_forward(x, v, a, h)?;
-        mask.resize(x.rows(), v.rows());
         h.fill(0.0);
-        let forward = Forward { act, x, v, a, h, mask: &mut *mask, blocking: self.blocking(), ws };
+        // Without features every pre-activation is 0, whatever the activation.
+        if act == Activation::Identity || x.cols() == 0 {
+            mask.resize_full(x.rows(), v.rows());
+            let linear = Linear { x, v, a, h, ws };
+            match self.token() {
+                Token::Portable(token) => token.run(linear),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx2(token) => token.run(linear),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx512(token) => token.run(linear),
+            }
+            return Ok(());
+        }
+        mask.resize_unspecified(x.rows(), v.rows());
+        let forward = Forward { x, v, a, h, mask, blocking: self.blocking(), ws };
         match self.token() {
             Token::Portable(token) => token.run(forward),
             #[cfg(target_arch = "x86_64")]
             Token::Avx2(token) => token.run(forward),
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(token) => token.run(forward),
-        }
-        if act == Activation::Identity {
-            mask.mark_full();
         }
         Ok(())
     }
@@ -150,9 +163,53 @@ pub(crate) fn check_backward<T>(x: MatRef<'_, T>, s: &[i8], mask: &Mask, g: &Mat
     Ok(())
 }
 
-/// Arguments of a forward pass whose shapes fit; `mask` has its shape and is all 0, as is `h`.
+/// The identity's h_i = ⟨x_i, Σ_k a_k v_k⟩, (N + m) d0 products in place of N m d0; `h` is all 0.
+struct Linear<'a> {
+    x: MatRef<'a, f32>,
+    v: MatRef<'a, f32>,
+    a: &'a [f32],
+    h: &'a mut [f32],
+    ws: &'a mut Workspace,
+}
+
+impl<A> Algorithm<A> for Linear<'_> {
+    #[inline(always)]
+    fn run(self, _: A) {
+        let Self { x, v, a, h, ws } = self;
+        let d0 = x.cols();
+        if a.is_empty() || d0 == 0 {
+            return;
+        }
+        let collapsed = ws.b.take(d0);
+        collapsed.fill(0.0);
+        for (k, a) in a.iter().enumerate() {
+            let row = &v.data()[k * v.row_stride()..];
+            if v.col_stride() == 1 {
+                collapsed.iter_mut().zip(&row[..d0]).for_each(|(sum, v)| *sum += a * v);
+            } else {
+                collapsed.iter_mut().enumerate().for_each(|(j, sum)| *sum += a * row[j * v.col_stride()]);
+            }
+        }
+        for (i, h) in h.iter_mut().enumerate() {
+            let row = &x.data()[i * x.row_stride()..];
+            if x.col_stride() == 1 {
+                // Sums side by side, which the compiler may not make of one.
+                let (x, x_rest) = row[..d0].as_chunks::<LINE>();
+                let (u, u_rest) = collapsed.as_chunks::<LINE>();
+                let mut sums = [0.0; LINE];
+                for (x, u) in x.iter().zip(u) {
+                    sums = std::array::from_fn(|lane| sums[lane] + x[lane] * u[lane]);
+                }
+                *h = sums.iter().sum::<f32>() + x_rest.iter().zip(u_rest).map(|(x, u)| x * u).sum::<f32>();
+            } else {
+                *h = collapsed.iter().enumerate().map(|(j, u)| row[j * x.col_stride()] * u).sum();
+            }
+        }
+    }
+}
+
+/// Arguments of a forward pass of ReLU whose shapes fit, d0 > 0; `mask` has its shape, and `h` is all 0.
 struct Forward<'a> {
-    act: Activation,
     x: MatRef<'a, f32>,
     v: MatRef<'a, f32>,
     a: &'a [f32],
@@ -165,59 +222,150 @@ struct Forward<'a> {
 impl<A: ReluKernel> Algorithm<A> for Forward<'_> {
     #[inline(always)]
     fn run(self, arch: A) {
-        match self.act {
-            Activation::Relu => self.run_with::<A, true>(arch),
-            Activation::Identity => self.run_with::<A, false>(arch),
+        let Self { x, v, a, h, mask, blocking, ws } = self;
+        let (d0, m) = (x.cols(), v.rows());
+        let neurons = (blocking.forward_v_bytes / (size_of::<f32>() * d0)).clamp(1, m.max(1));
+        let neurons = neurons.next_multiple_of(A::VECTORS * A::LANES);
+        let packed = ws.b.take(neurons * (d0 + 1));
+        let mut scratch = ForwardScratch::new::<A>(neurons, d0, &mut ws.a, &mut ws.tile, &mut ws.bits);
+
+        // Blocks of neurons, as many as L2 holds.
+        for k0 in (0..m).step_by(neurons) {
+            let neurons = neurons.min(m - k0);
+            let block = NeuronBlock::pack(arch, v, a, (k0, neurons), packed);
+            // Blocks of 64 samples, one word of each neuron's mask.
+            for (b, h) in h.chunks_mut(BLOCK).enumerate() {
+                let words = &mut mask.words_mut()[b * m + k0..][..neurons];
+                block.forward(arch, x, b * BLOCK, h, words, &mut scratch);
+            }
         }
     }
 }
 
-impl Forward<'_> {
+/// What a block of samples needs while it is worked on.
+struct ForwardScratch<'a> {
+    /// Rows that cannot be read where they lie, \[BLOCK\]\[d0\].
+    rows: &'a mut [f32],
+    /// Σ_k a_k ReLU(z_ik), lane by lane, \[BLOCK\]\[LANES\].
+    sums: &'a mut [f32],
+    /// The activation pattern, sample by sample, \[neurons / LANES\]\[BLOCK\]\[LANES / 8\].
+    bits: &'a mut [u8],
+}
+
+impl<'a> ForwardScratch<'a> {
     #[inline(always)]
-    fn run_with<A: ReluKernel, const RELU: bool>(self, arch: A) {
-        let Self { x, v, a, h, mask, blocking, ws, .. } = self;
-        let (n, d0, m) = (x.rows(), x.cols(), v.rows());
-        let words = mask.words_mut();
+    fn new<A: ReluKernel>(
+        neurons: usize,
+        d0: usize,
+        rows: &'a mut Aligned,
+        sums: &'a mut Aligned,
+        bits: &'a mut Vec<u8>,
+    ) -> Self {
+        bits.resize(bits.len().max(neurons / 8 * BLOCK), 0);
+        Self { rows: rows.take(BLOCK * d0), sums: sums.take(BLOCK * A::LANES), bits }
+    }
+}
 
-        // A pass repacks x, which costs as much as some neurons do: keep 64 at least.
-        let neurons = (blocking.forward_v_bytes / (size_of::<f32>() * d0.max(1))).clamp(1, m.max(1));
-        let neurons = neurons.next_multiple_of(A::NEURONS);
-        let v_pack = ws.b.take(neurons * d0);
-        let x_panel = ws.a.take(A::SAMPLES * d0);
-        let sums = ws.tile.take(A::SAMPLES);
-        const { assert!(A::SAMPLES <= BLOCK) };
+/// Neurons packed for the forward tile: panels of VECTORS registers, the last ones narrower.
+struct NeuronBlock<'a> {
+    d0: usize,
+    neurons: usize,
+    /// \[panel\]\[d0\]\[the panel's width\]
+    v: &'a [f32],
+    /// \[neurons\], filled up with 0
+    a: &'a [f32],
+}
 
-        // Blocks of neurons, as many as L2 holds.
-        for k0 in (0..m).step_by(neurons) {
-            let block = neurons.min(m - k0);
-            let v_pack = &mut v_pack[..block.div_ceil(A::NEURONS) * A::NEURONS * d0];
-            pack_panels(arch, v, (k0, block), (0, d0), A::NEURONS, v_pack);
-            // Panels of samples, kept in L1.
-            for i0 in (0..n).step_by(A::SAMPLES) {
-                let samples = A::SAMPLES.min(n - i0);
-                let valid = u64::MAX >> (BLOCK - samples);
-                let (row, shift) = (i0 / BLOCK, i0 % BLOCK);
-                pack_panels(arch, x, (i0, samples), (0, d0), A::SAMPLES, x_panel);
-                sums.fill(0.0);
-                // Tiles of neurons, streamed from L2.
-                for k in (k0..k0 + block).step_by(A::NEURONS) {
-                    let tile = A::NEURONS.min(k0 + block - k);
-                    let v_panel = &v_pack[(k - k0) * d0..][..A::NEURONS * d0];
-                    let (words, next_words) = words.split_at_mut((row + 1) * m);
-                    let bits = BitTile {
-                        words: &mut words[row * m + k..][..tile],
-                        next_words: if shift + samples > BLOCK { &mut next_words[k..][..tile] } else { &mut [] },
-                        shift: shift as u32,
-                        valid,
-                    };
-                    arch.forward_tile::<RELU>(d0, x_panel, v_panel, &a[k..k + tile], sums, bits);
-                }
-                for (h, sum) in h[i0..i0 + samples].iter_mut().zip(&*sums) {
-                    *h += sum;
-                }
+impl<'a> NeuronBlock<'a> {
+    /// Neurons `k0..k0 + neurons`, packed into `buffer`, which has at least (d0 + 1) places for each register's neurons.
+    #[inline(always)]
+    fn pack<A: ReluKernel>(
+        arch: A,
+        v: MatRef<'_, f32>,
+        a: &[f32],
+        (k0, neurons): (usize, usize),
+        buffer: &'a mut [f32],
+    ) -> Self {
+        let d0 = v.cols();
+        let padded = neurons.next_multiple_of(A::LANES);
+        let (v_pack, a_pack) = buffer.split_at_mut(padded * d0);
+        let a_pack = &mut a_pack[..padded];
+        a_pack[..neurons].copy_from_slice(&a[k0..k0 + neurons]);
+        a_pack[neurons..].fill(0.0);
+        for (k, count) in panels::<A>(neurons) {
+            let width = count.next_multiple_of(A::LANES);
+            pack_panels(arch, v, (k0 + k, count), (0, d0), width, &mut v_pack[k * d0..][..width * d0]);
+        }
+        Self { d0, neurons, v: v_pack, a: a_pack }
+    }
+
+    /// h_i ← h_i + Σ_k a_k ReLU(⟨v_k, x_i⟩) over the block's neurons, for the `h.len()` ≤ 64 rows of `x` from `i0` on, and
+    /// their bits.
+    #[inline(always)]
+    fn forward<A: ReluKernel>(
+        &self,
+        arch: A,
+        x: MatRef<'_, f32>,
+        i0: usize,
+        h: &mut [f32],
+        words: &mut [u64],
+        scratch: &mut ForwardScratch<'_>,
+    ) {
+        const { assert!(BLOCK.is_multiple_of(A::SAMPLES)) };
+        let (d0, samples) = (self.d0, h.len());
+        let x_from = &x.data()[i0 * x.row_stride()..];
+        // Rows of whole tiles are read where they lie if they are contiguous; the others are copied together, with 0 for
+        // those that a tile lacks.
+        let in_place = if x.col_stride() == 1 { samples / A::SAMPLES * A::SAMPLES } else { 0 };
+        for (i, row) in (in_place..samples.next_multiple_of(A::SAMPLES)).zip(scratch.rows.chunks_exact_mut(d0)) {
+            for (j, value) in row.iter_mut().enumerate() {
+                *value = if i < samples { x_from[i * x.row_stride() + j * x.col_stride()] } else { 0.0 };
             }
         }
+
+        let sums = &mut scratch.sums[..samples.next_multiple_of(A::SAMPLES) * A::LANES];
+        sums.fill(0.0);
+        let register_bytes = BLOCK * A::LANES / 8;
+        // Panels of neurons.
+        for (k, count) in panels::<A>(self.neurons) {
+            let width = count.next_multiple_of(A::LANES);
+            let (v, a) = (&self.v[k * d0..][..width * d0], &self.a[k..][..width]);
+            // Tiles of samples.
+            for (tile, sums) in sums.chunks_exact_mut(A::SAMPLES * A::LANES).enumerate() {
+                let i = tile * A::SAMPLES;
+                let (x, row_stride) = if i < in_place {
+                    (&x_from[i * x.row_stride()..], x.row_stride())
+                } else {
+                    (&scratch.rows[(i - in_place) * d0..], d0)
+                };
+                let bits = &mut scratch.bits[k / A::LANES * register_bytes + i * A::LANES / 8..];
+                arch.forward_tile(d0, x, row_stride, v, a, count, sums, bits);
+            }
+        }
+        for (h, sums) in h.iter_mut().zip(sums.chunks_exact(A::LANES)) {
+            *h += arch.reduce(sums);
+        }
+        for (words, bits) in words.chunks_mut(A::LANES).zip(scratch.bits.chunks_exact(register_bytes)) {
+            arch.transpose_bits(bits, words);
+        }
+        if samples < BLOCK {
+            words.iter_mut().for_each(|word| *word &= (1 << samples) - 1);
+        }
     }
+}
+
+/// The panels of `neurons` neurons, each by its first and its number: as wide as the widest tile, but for the last ones,
+/// so that none is of one register if that can be avoided.
+#[inline(always)]
+fn panels<A: ReluKernel>(neurons: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let rest = (neurons - first).div_ceil(A::LANES);
+        let registers = if rest == A::VECTORS + 1 { rest.div_ceil(2) } else { rest.min(A::VECTORS) };
+        let panel = (first, (registers * A::LANES).min(neurons - first));
+        first += panel.1;
+        (panel.1 > 0).then_some(panel)
+    })
 }
 
 /// Arguments of a backward pass whose shapes fit, `g` not empty.

@@ -59,6 +59,8 @@ pub struct Workspace {
     pub(crate) dense: Aligned,
     /// Compacted mask (backward).
     pub(crate) words: Vec<u64>,
+    /// Activation pattern of a block of samples, sample by sample (forward).
+    pub(crate) bits: Vec<u8>,
     /// Samples that count (backward).
     pub(crate) rows: Vec<Row>,
 }
@@ -74,7 +76,10 @@ impl Workspace {
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
         let lines = [&self.a, &self.b, &self.tile, &self.dense].map(|buffer| buffer.0.capacity()).iter().sum::<usize>();
-        lines * size_of::<Line>() + self.words.capacity() * size_of::<u64>() + self.rows.capacity() * size_of::<Row>()
+        lines * size_of::<Line>()
+            + self.words.capacity() * size_of::<u64>()
+            + self.bits.capacity()
+            + self.rows.capacity() * size_of::<Row>()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Micro-kernels for AVX2 with FMA and BMI2: 16 registers of 8 floats.
 
-use super::{Algorithm, BitTile, PackKernel, ReluKernel, Row, table_entries};
+use super::{Algorithm, PackKernel, ReluKernel, Row, table_entries};
+use crate::mask::BLOCK;
 use crate::workspace::LINE;
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 mod gemm;
@@ -32,10 +34,10 @@ impl Avx2 {
 
 /// Floats of a register.
 const LANES: usize = 8;
-/// Neurons of the forward tile. 6 x 2 registers of sums, 2 of x and 2 for v's broadcasts are all 16.
-const NEURONS: usize = 6;
-/// Registers of samples in the forward tile.
-const SV: usize = 2;
+/// Registers of neurons in the widest forward tile. 4 x 3 registers of sums, 3 of v and 1 for x's broadcasts are all 16.
+const VECTORS: usize = 3;
+/// Samples of the forward tile.
+const SAMPLES: usize = 4;
 
 impl PackKernel<f32> for Avx2 {
     #[inline(always)]
@@ -55,21 +57,46 @@ impl PackKernel<f32> for Avx2 {
 }
 
 impl ReluKernel for Avx2 {
-    const NEURONS: usize = NEURONS;
-    const SAMPLES: usize = SV * LANES;
+    const LANES: usize = LANES;
+    const VECTORS: usize = VECTORS;
+    const SAMPLES: usize = SAMPLES;
 
     #[inline(always)]
-    fn forward_tile<const RELU: bool>(
+    fn forward_tile(
         self,
         depth: usize,
         x: &[f32],
+        row_stride: usize,
         v: &[f32],
         a: &[f32],
-        h: &mut [f32],
-        bits: BitTile<'_>,
+        neurons: usize,
+        sums: &mut [f32],
+        bits: &mut [u8],
     ) {
         // SAFETY: the token `self` proves AVX2 and FMA.
-        unsafe { forward_tile::<RELU>(depth, x, v, a, h, bits) }
+        unsafe {
+            const { assert!(VECTORS == 3) };
+            match (neurons.div_ceil(LANES), neurons.is_multiple_of(LANES)) {
+                (0 | 1, false) => forward_tile::<1, false>(depth, x, row_stride, v, a, neurons, sums, bits),
+                (0 | 1, true) => forward_tile::<1, true>(depth, x, row_stride, v, a, neurons, sums, bits),
+                (2, false) => forward_tile::<2, false>(depth, x, row_stride, v, a, neurons, sums, bits),
+                (2, true) => forward_tile::<2, true>(depth, x, row_stride, v, a, neurons, sums, bits),
+                (_, false) => forward_tile::<3, false>(depth, x, row_stride, v, a, neurons, sums, bits),
+                (_, true) => forward_tile::<3, true>(depth, x, row_stride, v, a, neurons, sums, bits),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn reduce(self, lanes: &[f32]) -> f32 {
+        // SAFETY: the token `self` proves AVX2.
+        unsafe { reduce(lanes) }
+    }
+
+    #[inline(always)]
+    fn transpose_bits(self, bits: &[u8], words: &mut [u64]) {
+        // SAFETY: the token `self` proves AVX2.
+        unsafe { transpose_bits(bits, words) }
     }
 
     #[inline(always)]
@@ -159,53 +186,190 @@ pub(super) fn transpose<const R: usize>(a: &[f32], row_stride: usize, cols: usiz
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn forward_tile<const RELU: bool>(depth: usize, x: &[f32], v: &[f32], a: &[f32], h: &mut [f32], mut bits: BitTile<'_>) {
-    assert!(x.len() >= depth * SV * LANES && v.len() >= depth * NEURONS);
-    assert!(h.len() >= SV * LANES);
+#[expect(clippy::too_many_arguments)] // those of `ReluKernel::forward_tile`
+fn forward_tile<const V: usize, const FULL: bool>(
+    depth: usize,
+    x: &[f32],
+    row_stride: usize,
+    v: &[f32],
+    a: &[f32],
+    neurons: usize,
+    sums: &mut [f32],
+    bits: &mut [u8],
+) {
+    assert!(x.len() >= (SAMPLES - 1) * row_stride + depth && v.len() >= depth * V * LANES);
+    assert!(a.len() >= V * LANES && sums.len() >= SAMPLES * LANES);
+    assert!(bits.len() >= (V - 1) * BLOCK + SAMPLES);
 
-    let mut z = [[_mm256_setzero_ps(); SV]; NEURONS];
-    let (mut x, mut v) = (x.as_ptr(), v.as_ptr());
-    for _ in 0..depth {
-        // SAFETY: `x` has advanced by fewer than `depth` rows of SV * LANES and `v` by fewer than `depth` rows of
-        // NEURONS; the first assert gives them `depth` rows.
+    let mut z = [[_mm256_setzero_ps(); V]; SAMPLES];
+    let x: [*const f32; SAMPLES] = std::array::from_fn(|i| x.as_ptr().wrapping_add(i * row_stride));
+    let mut v = v.as_ptr();
+    let steps = if V == VECTORS { depth / STEPS * STEPS } else { 0 };
+    for p in (0..steps).step_by(STEPS) {
+        // SAFETY: the first assert gives each of the rows of `x` `depth` elements, and `v` as many rows of V * LANES, of
+        // which it has advanced by `p`.
         unsafe {
-            let x_row: [__m256; SV] = std::array::from_fn(|s| _mm256_loadu_ps(x.add(s * LANES)));
-            for (k, z) in z.iter_mut().enumerate() {
-                let v = _mm256_set1_ps(*v.add(k));
-                for (z, x) in z.iter_mut().zip(x_row) {
-                    *z = _mm256_fmadd_ps(v, x, *z);
+            widest_steps(&mut z, x, p, v);
+            v = v.add(STEPS * V * LANES);
+        }
+    }
+    for p in steps..depth {
+        // SAFETY: as above.
+        unsafe {
+            let v_row: [__m256; V] = std::array::from_fn(|r| _mm256_loadu_ps(v.add(r * LANES)));
+            for (z, x) in z.iter_mut().zip(x) {
+                let x = _mm256_broadcast_ss(&*x.add(p));
+                for (z, v) in z.iter_mut().zip(v_row) {
+                    *z = _mm256_fmadd_ps(x, v, *z);
                 }
             }
-            (x, v) = (x.add(SV * LANES), v.add(NEURONS));
+            v = v.add(V * LANES);
         }
     }
 
     let zero = _mm256_setzero_ps();
-    let h = h.as_mut_ptr();
-    // SAFETY: the second assert gives `h` SV * LANES elements.
-    let mut sums: [__m256; SV] = std::array::from_fn(|s| unsafe { _mm256_loadu_ps(h.add(s * LANES)) });
-    for (k, z) in z.into_iter().enumerate() {
-        if k >= a.len() {
-            break;
-        }
-        let a = _mm256_set1_ps(a[k]);
-        let mut word = 0;
-        for (s, (z, sum)) in z.into_iter().zip(&mut sums).enumerate() {
-            if RELU {
-                // Ordered, so that a NaN is inactive; the maximum returns its second operand if that is a NaN.
-                let active = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(z, zero));
-                word |= (active as u64) << (s * LANES);
-                *sum = _mm256_fmadd_ps(a, _mm256_max_ps(zero, z), *sum);
-            } else {
-                *sum = _mm256_fmadd_ps(a, z, *sum);
+    let valid: [__m256; V] = std::array::from_fn(|r| _mm256_castsi256_ps(lanes(neurons, r)));
+    // SAFETY: the second assert gives `a` V * LANES elements.
+    let a: [__m256; V] = std::array::from_fn(|r| unsafe { _mm256_loadu_ps(a.as_ptr().add(r * LANES)) });
+    for (i, z) in z.into_iter().enumerate() {
+        // SAFETY: the second assert gives `sums` SAMPLES * LANES elements, of which these are LANES.
+        let mut sum = unsafe { _mm256_loadu_ps(sums.as_ptr().add(i * LANES)) };
+        for r in 0..V {
+            // Not less, so that a NaN is active and goes on into the sum.
+            let mut active = _mm256_cmp_ps::<_CMP_NLT_UQ>(z[r], zero);
+            if !FULL {
+                active = _mm256_and_ps(active, valid[r]);
             }
+            sum = _mm256_fmadd_ps(a[r], _mm256_and_ps(z[r], active), sum);
+            // SAFETY: the last assert gives `bits` the byte of sample `i` < SAMPLES of register `r` < V.
+            unsafe { *bits.as_mut_ptr().add(r * BLOCK + i) = _mm256_movemask_ps(active) as u8 };
         }
-        bits.put(k, if RELU { word } else { u64::MAX });
+        // SAFETY: as of the load.
+        unsafe { _mm256_storeu_ps(sums.as_mut_ptr().add(i * LANES), sum) };
     }
-    for (s, sum) in sums.into_iter().enumerate() {
-        // SAFETY: the second assert gives `h` SV * LANES elements.
-        unsafe { _mm256_storeu_ps(h.add(s * LANES), sum) };
+}
+
+/// Steps of the depth that [`widest_steps`] takes: one or two are 2 % slower, more no faster.
+const STEPS: usize = 4;
+
+/// The instructions of the step number `u` of [`widest_steps`].
+macro_rules! step {
+    ($u:literal) => {
+        concat!(
+            "vmovups {v0}, [{v} + 96 * ",
+            $u,
+            "]\n",
+            "vmovups {v1}, [{v} + 96 * ",
+            $u,
+            " + 32]\n",
+            "vmovups {v2}, [{v} + 96 * ",
+            $u,
+            " + 64]\n",
+            step!("x0", "z00", "z01", "z02", $u),
+            step!("x1", "z10", "z11", "z12", $u),
+            step!("x2", "z20", "z21", "z22", $u),
+            step!("x3", "z30", "z31", "z32", $u),
+        )
+    };
+    ($x:literal, $z0:literal, $z1:literal, $z2:literal, $u:literal) => {
+        concat!(
+            "vbroadcastss {x}, [{",
+            $x,
+            "} + 4 * {p} + 4 * ",
+            $u,
+            "]\n",
+            "vfmadd231ps {",
+            $z0,
+            "}, {x}, {v0}\n",
+            "vfmadd231ps {",
+            $z1,
+            "}, {x}, {v1}\n",
+            "vfmadd231ps {",
+            $z2,
+            "}, {x}, {v2}\n",
+        )
+    };
+}
+
+/// z_ir ← z_ir + Σ_u x_i\[p + u\] v_ur, u < STEPS, in the widest tile, V = VECTORS.
+///
+/// In assembly, because the compiler loads the next x before it is done with the one before, has no register left, and
+/// keeps one of the sums in memory instead, which halves the speed.
+///
+/// # Safety
+/// Each row of `x` has STEPS elements from `p` on, and `v` starts STEPS * VECTORS * LANES elements.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn widest_steps<const V: usize>(
+    z: &mut [[__m256; V]; SAMPLES],
+    x: [*const f32; SAMPLES],
+    p: usize,
+    v: *const f32,
+) {
+    let [z0, z1, z2, z3] = z.each_mut().map(|z| z.first_chunk_mut::<VECTORS>());
+    let (Some([z00, z01, z02]), Some([z10, z11, z12]), Some([z20, z21, z22]), Some([z30, z31, z32])) = (z0, z1, z2, z3)
+    else {
+        unreachable!("V = VECTORS");
+    };
+    // SAFETY: it reads STEPS elements from `x[i][p]` and STEPS * VECTORS * LANES from `v` on, which the caller vouches for,
+    // and writes nothing; the caller has the features.
+    unsafe {
+        asm!(
+            step!(0),
+            step!(1),
+            step!(2),
+            step!(3),
+            v = in(reg) v,
+            p = in(reg) p,
+            x0 = in(reg) x[0],
+            x1 = in(reg) x[1],
+            x2 = in(reg) x[2],
+            x3 = in(reg) x[3],
+            x = out(ymm_reg) _,
+            v0 = out(ymm_reg) _,
+            v1 = out(ymm_reg) _,
+            v2 = out(ymm_reg) _,
+            z00 = inout(ymm_reg) *z00,
+            z01 = inout(ymm_reg) *z01,
+            z02 = inout(ymm_reg) *z02,
+            z10 = inout(ymm_reg) *z10,
+            z11 = inout(ymm_reg) *z11,
+            z12 = inout(ymm_reg) *z12,
+            z20 = inout(ymm_reg) *z20,
+            z21 = inout(ymm_reg) *z21,
+            z22 = inout(ymm_reg) *z22,
+            z30 = inout(ymm_reg) *z30,
+            z31 = inout(ymm_reg) *z31,
+            z32 = inout(ymm_reg) *z32,
+            options(pure, readonly, nostack, preserves_flags)
+        );
     }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn reduce(lanes: &[f32]) -> f32 {
+    assert!(lanes.len() >= LANES);
+    // SAFETY: the assert gives `lanes` LANES elements.
+    let sum = unsafe { _mm256_loadu_ps(lanes.as_ptr()) };
+    let sum = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
+    let sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose_bits(bits: &[u8], words: &mut [u64]) {
+    assert!(bits.len() >= BLOCK);
+    // SAFETY: the assert gives `bits` 64 bytes.
+    let [mut low, mut high] = [0, 32].map(|at| unsafe { _mm256_loadu_si256(bits.as_ptr().add(at).cast()) });
+    // The mask of a vector's signs takes the top bit of every sample's byte.
+    let mut all = [0; LANES];
+    for word in all.iter_mut().rev() {
+        *word = u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32;
+        (low, high) = (_mm256_add_epi8(low, low), _mm256_add_epi8(high, high));
+    }
+    words.iter_mut().zip(all).for_each(|(word, all)| *word = all);
 }
 
 #[inline]

@@ -1,6 +1,7 @@
 //! Micro-kernels for AVX-512 (F, BW, DQ, VL) with BMI2: 32 registers of 16 floats.
 
-use super::{Algorithm, BitTile, PackKernel, ReluKernel, Row, avx2, table_entries};
+use super::{Algorithm, PackKernel, ReluKernel, Row, avx2, table_entries};
+use crate::mask::BLOCK;
 use crate::workspace::LINE;
 use std::arch::x86_64::*;
 
@@ -28,10 +29,10 @@ impl Avx512 {
     }
 }
 
-/// Neurons of the forward tile. 8 x 3 sums, 3 registers of x, v broadcast: 11 loads feed 24 FMAs.
-const NEURONS: usize = 8;
-/// Registers of samples in the forward tile.
-const SV: usize = 3;
+/// Registers of neurons in the widest forward tile. 8 x 3 sums and 3 registers of v, x broadcast: 11 loads feed 24 FMAs.
+const VECTORS: usize = 3;
+/// Samples of the forward tile.
+const SAMPLES: usize = 8;
 
 impl PackKernel<f32> for Avx512 {
     #[inline(always)]
@@ -51,21 +52,43 @@ impl PackKernel<f32> for Avx512 {
 }
 
 impl ReluKernel for Avx512 {
-    const NEURONS: usize = NEURONS;
-    const SAMPLES: usize = SV * LINE;
+    const LANES: usize = LINE;
+    const VECTORS: usize = VECTORS;
+    const SAMPLES: usize = SAMPLES;
 
     #[inline(always)]
-    fn forward_tile<const RELU: bool>(
+    fn forward_tile(
         self,
         depth: usize,
         x: &[f32],
+        row_stride: usize,
         v: &[f32],
         a: &[f32],
-        h: &mut [f32],
-        bits: BitTile<'_>,
+        neurons: usize,
+        sums: &mut [f32],
+        bits: &mut [u8],
     ) {
         // SAFETY: the token `self` proves AVX-512F.
-        unsafe { forward_tile::<RELU>(depth, x, v, a, h, bits) }
+        unsafe {
+            const { assert!(VECTORS == 3) };
+            match neurons.div_ceil(LINE) {
+                1 => forward_tile::<1>(depth, x, row_stride, v, a, neurons, sums, bits),
+                2 => forward_tile::<2>(depth, x, row_stride, v, a, neurons, sums, bits),
+                _ => forward_tile::<3>(depth, x, row_stride, v, a, neurons, sums, bits),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn reduce(self, lanes: &[f32]) -> f32 {
+        // SAFETY: the token `self` proves AVX-512F.
+        unsafe { reduce(lanes) }
+    }
+
+    #[inline(always)]
+    fn transpose_bits(self, bits: &[u8], words: &mut [u64]) {
+        // SAFETY: the token `self` proves AVX-512 F and BW.
+        unsafe { transpose_bits(bits, words) }
     }
 
     #[inline(always)]
@@ -99,71 +122,88 @@ fn lanes(len: usize, v: usize) -> __mmask16 {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn forward_tile<const RELU: bool>(depth: usize, x: &[f32], v: &[f32], a: &[f32], h: &mut [f32], bits: BitTile<'_>) {
-    // The last samples may need fewer registers.
-    match bits.valid.count_ones() {
-        0..=16 => part_of_forward_tile::<RELU, 1>(depth, x, v, a, h, bits),
-        17..=32 => part_of_forward_tile::<RELU, 2>(depth, x, v, a, h, bits),
-        _ => part_of_forward_tile::<RELU, SV>(depth, x, v, a, h, bits),
-    }
-}
-
-/// The leading `VECTORS` registers of samples of a tile.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn part_of_forward_tile<const RELU: bool, const VECTORS: usize>(
+#[expect(clippy::too_many_arguments)] // those of `ReluKernel::forward_tile`
+fn forward_tile<const V: usize>(
     depth: usize,
     x: &[f32],
+    row_stride: usize,
     v: &[f32],
     a: &[f32],
-    h: &mut [f32],
-    mut bits: BitTile<'_>,
+    neurons: usize,
+    sums: &mut [f32],
+    bits: &mut [u8],
 ) {
-    const { assert!(VECTORS <= SV) };
-    assert!(x.len() >= depth * SV * LINE && v.len() >= depth * NEURONS);
-    assert!(h.len() >= SV * LINE);
+    assert!(x.len() >= (SAMPLES - 1) * row_stride + depth && v.len() >= depth * V * LINE);
+    assert!(a.len() >= V * LINE && sums.len() >= SAMPLES * LINE);
+    assert!(bits.len() >= 2 * ((V - 1) * BLOCK + SAMPLES));
 
-    let mut z = [[_mm512_setzero_ps(); VECTORS]; NEURONS];
-    let (mut x, mut v) = (x.as_ptr(), v.as_ptr());
-    for _ in 0..depth {
-        // SAFETY: `x` has advanced by fewer than `depth` rows of SV * LINE and `v` by fewer than `depth` rows of
-        // NEURONS; the first assert gives them `depth` rows.
+    let mut z = [[_mm512_setzero_ps(); V]; SAMPLES];
+    let x: [*const f32; SAMPLES] = std::array::from_fn(|i| x.as_ptr().wrapping_add(i * row_stride));
+    let mut v = v.as_ptr();
+    for p in 0..depth {
+        // SAFETY: the first assert gives each of the rows of `x` `depth` elements, and `v` as many rows of V * LINE, of
+        // which it has advanced by `p`.
         unsafe {
-            let x_row: [__m512; VECTORS] = std::array::from_fn(|s| _mm512_loadu_ps(x.add(s * LINE)));
-            for (k, z) in z.iter_mut().enumerate() {
-                let v = _mm512_set1_ps(*v.add(k));
-                for (z, x) in z.iter_mut().zip(x_row) {
-                    *z = _mm512_fmadd_ps(v, x, *z);
+            let v_row: [__m512; V] = std::array::from_fn(|r| _mm512_loadu_ps(v.add(r * LINE)));
+            for (z, x) in z.iter_mut().zip(x) {
+                let x = _mm512_set1_ps(*x.add(p));
+                for (z, v) in z.iter_mut().zip(v_row) {
+                    *z = _mm512_fmadd_ps(x, v, *z);
                 }
             }
-            (x, v) = (x.add(SV * LINE), v.add(NEURONS));
+            v = v.add(V * LINE);
         }
     }
 
     let zero = _mm512_setzero_ps();
-    let h = h.as_mut_ptr();
-    // SAFETY: the second assert gives `h` SV * LINE elements.
-    let mut sums: [__m512; VECTORS] = std::array::from_fn(|s| unsafe { _mm512_loadu_ps(h.add(s * LINE)) });
-    for (k, z) in z.into_iter().enumerate() {
-        if k >= a.len() {
-            break;
+    let valid: [__mmask16; V] = std::array::from_fn(|r| lanes(neurons, r));
+    // SAFETY: the second assert gives `a` V * LINE elements.
+    let a: [__m512; V] = std::array::from_fn(|r| unsafe { _mm512_loadu_ps(a.as_ptr().add(r * LINE)) });
+    for (i, z) in z.into_iter().enumerate() {
+        // SAFETY: the second assert gives `sums` SAMPLES * LINE elements, of which these are LINE.
+        let mut sum = unsafe { _mm512_loadu_ps(sums.as_ptr().add(i * LINE)) };
+        for r in 0..V {
+            // Not less, so that a NaN is active and goes on into the sum.
+            let active = _mm512_mask_cmp_ps_mask::<_CMP_NLT_UQ>(valid[r], z[r], zero);
+            sum = _mm512_mask3_fmadd_ps(a[r], z[r], sum, active);
+            // SAFETY: the last assert gives `bits` the two bytes of sample `i` < SAMPLES of register `r` < V.
+            unsafe { bits.as_mut_ptr().add(2 * (r * BLOCK + i)).cast::<u16>().write_unaligned(active) };
         }
-        let a = _mm512_set1_ps(a[k]);
-        let mut word = 0;
-        for (s, (z, sum)) in z.into_iter().zip(&mut sums).enumerate() {
-            if RELU {
-                // Ordered, so that a NaN is inactive; the maximum returns its second operand if that is a NaN.
-                word |= u64::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(z, zero)) << (s * LINE);
-                *sum = _mm512_fmadd_ps(a, _mm512_max_ps(zero, z), *sum);
-            } else {
-                *sum = _mm512_fmadd_ps(a, z, *sum);
+        // SAFETY: as of the load.
+        unsafe { _mm512_storeu_ps(sums.as_mut_ptr().add(i * LINE), sum) };
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn reduce(lanes: &[f32]) -> f32 {
+    assert!(lanes.len() >= LINE);
+    // SAFETY: the assert gives `lanes` LINE elements.
+    _mm512_reduce_add_ps(unsafe { _mm512_loadu_ps(lanes.as_ptr()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn transpose_bits(bits: &[u8], words: &mut [u64]) {
+    assert!(bits.len() >= 2 * BLOCK);
+    // SAFETY: the assert gives `bits` 128 bytes.
+    let [low, high] = [0, 64].map(|at| unsafe { _mm512_loadu_si512(bits.as_ptr().add(at).cast()) });
+    // The first and the second byte of every sample, the top bit of which the mask of a vector's signs takes.
+    let join = |low, high| {
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(low)), _mm512_cvtepi16_epi8(high))
+    };
+    let bytes = [join(low, high), join(_mm512_srli_epi16::<8>(low), _mm512_srli_epi16::<8>(high))];
+    for (mut bytes, words) in bytes.into_iter().zip(words.chunks_mut(8)) {
+        if let Ok(words) = <&mut [u64; 8]>::try_from(&mut *words) {
+            for word in words.iter_mut().rev() {
+                *word = _mm512_movepi8_mask(bytes);
+                bytes = _mm512_add_epi8(bytes, bytes);
+            }
+        } else {
+            for (k, word) in words.iter_mut().enumerate() {
+                *word = _mm512_test_epi8_mask(bytes, _mm512_set1_epi8(1 << k));
             }
         }
-        bits.put(k, if RELU { word } else { u64::MAX });
-    }
-    for (s, sum) in sums.into_iter().enumerate() {
-        // SAFETY: the second assert gives `h` SV * LINE elements.
-        unsafe { _mm512_storeu_ps(h.add(s * LINE), sum) };
     }
 }
 

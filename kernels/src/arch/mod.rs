@@ -34,36 +34,6 @@ pub(crate) struct Strip<T> {
     pub(crate) c_row: usize,
 }
 
-/// Where the bits of a forward tile go: a neuron's lie in one word, or the first of them at the high end of one word
-/// and the others at the low end of the word for the next 64 samples.
-#[derive(Debug)]
-pub(crate) struct BitTile<'a> {
-    /// The words of the tile's neurons, all 0 where the tile's bits go.
-    pub(crate) words: &'a mut [u64],
-    /// Those of the next 64 samples; empty if the tile ends before.
-    pub(crate) next_words: &'a mut [u64],
-    /// The place of the tile's first sample in its word, below 64.
-    pub(crate) shift: u32,
-    /// The samples that exist.
-    pub(crate) valid: u64,
-}
-
-impl BitTile<'_> {
-    /// Puts the bits of neuron `k` of the tile in place.
-    // One neuron at a time on purpose: given all of them in an array, the compiler uses masked vector stores, slow on
-    // Zen.
-    #[inline(always)]
-    pub(crate) fn put(&mut self, k: usize, bits: u64) {
-        let bits = bits & self.valid;
-        if let Some(word) = self.words.get_mut(k) {
-            *word |= bits << self.shift;
-        }
-        if let Some(word) = self.next_words.get_mut(k) {
-            *word |= bits >> 1 >> (63 - self.shift);
-        }
-    }
-}
-
 /// A row of x with its sign.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
@@ -120,25 +90,37 @@ pub(crate) const fn table_entries(group: usize) -> usize {
 
 /// Register tile of the fused forward pass, and subset sums of the backward one.
 pub(crate) trait ReluKernel: PackKernel {
-    /// Neurons of the tile: v is packed as \[depth\]\[NEURONS\].
-    const NEURONS: usize;
-    /// Samples of the tile, at most 64: x is packed as \[depth\]\[SAMPLES\].
+    /// Neurons of a register, a multiple of 8.
+    const LANES: usize;
+    /// Registers of neurons of the widest tile.
+    const VECTORS: usize;
+    /// Samples of the tile, a divisor of the 64 of a block.
     const SAMPLES: usize;
 
-    /// h_i ← h_i + Σ_k a_k act(⟨v_k, x_i⟩) over the tile's neurons k < `a.len()`, and the bits \[⟨v_k, x_i⟩ ≥ 0\] into
-    /// `bits`.
+    /// sums_i ← sums_i + a ReLU(z_i), lane by lane, z_ik = ⟨v_k, x_i⟩, and the bits \[not z_ik < 0\], for SAMPLES samples i
+    /// and `neurons` neurons k.
     ///
-    /// act is ReLU, or the identity (all bits 1) without `RELU`. `x`: \[depth\]\[SAMPLES\], `v`: \[depth\]\[NEURONS\],
-    /// `a`: \[≤ NEURONS\], `h`: \[SAMPLES\].
-    fn forward_tile<const RELU: bool>(
+    /// `x`: row i from i · `row_stride` on. `v`: \[depth\]\[VECTORS · LANES\], `a`: \[VECTORS · LANES\], both filled up with 0;
+    /// VECTORS, that of the trait or less, is ⌈`neurons` / LANES⌉. `sums`: \[SAMPLES\]\[LANES\]. `bits`:
+    /// \[VECTORS\]\[64\]\[LANES / 8\] bytes, bit r of a sample's bytes for lane r, from the tile's first sample on.
+    #[expect(clippy::too_many_arguments)] // the equation has these operands
+    fn forward_tile(
         self,
         depth: usize,
         x: &[f32],
+        row_stride: usize,
         v: &[f32],
         a: &[f32],
-        h: &mut [f32],
-        bits: BitTile<'_>,
+        neurons: usize,
+        sums: &mut [f32],
+        bits: &mut [u8],
     );
+
+    /// The sum of LANES elements.
+    fn reduce(self, lanes: &[f32]) -> f32;
+
+    /// Bit i of words_k ← bit k of sample i. `bits`: \[64\]\[LANES / 8\] bytes, `words`: \[≤ LANES\].
+    fn transpose_bits(self, bits: &[u8], words: &mut [u64]);
 
     /// Table t ← all subset sums of sign · x of the rows G t … G t + G − 1, entry e that of the rows whose bit is set
     /// in e.

@@ -1,6 +1,7 @@
 //! Micro-kernels in plain Rust, left to the compiler's vectoriser.
 
-use super::{Algorithm, BitTile, PackKernel, ReluKernel, Row, table_entries};
+use super::{Algorithm, PackKernel, ReluKernel, Row, table_entries};
+use crate::mask::BLOCK;
 use crate::workspace::LINE;
 
 /// Proof of nothing: every host runs these.
@@ -16,43 +17,60 @@ impl Portable {
 impl<T: Copy> PackKernel<T> for Portable {}
 
 impl ReluKernel for Portable {
-    // 2 x 16 sums are 8 of the 16 registers of SSE2, the least an x86-64 has; x takes 4 more and v 2.
-    const NEURONS: usize = 2;
-    const SAMPLES: usize = 16;
+    // 2 x 16 sums are 8 of the 16 registers of SSE2, the least an x86-64 has; v takes 4 more and x 2.
+    const LANES: usize = 16;
+    const VECTORS: usize = 1;
+    const SAMPLES: usize = 2;
 
     #[inline(always)]
-    fn forward_tile<const RELU: bool>(
+    fn forward_tile(
         self,
         depth: usize,
         x: &[f32],
+        row_stride: usize,
         v: &[f32],
         a: &[f32],
-        h: &mut [f32],
-        mut bits: BitTile<'_>,
+        neurons: usize,
+        sums: &mut [f32],
+        bits: &mut [u8],
     ) {
-        const NEURONS: usize = Portable::NEURONS;
-        const SAMPLES: usize = Portable::SAMPLES;
-        let (x, v) = (x[..depth * SAMPLES].as_chunks::<SAMPLES>().0, v[..depth * NEURONS].as_chunks::<NEURONS>().0);
-        let mut z = [[0.0_f32; SAMPLES]; NEURONS];
-        for (x, v) in x.iter().zip(v) {
+        const LANES: usize = Portable::LANES;
+        let mut z = [[0.0_f32; LANES]; Portable::SAMPLES];
+        let rows: [&[f32]; Portable::SAMPLES] = std::array::from_fn(|i| &x[i * row_stride..][..depth]);
+        for (p, v) in v[..depth * LANES].as_chunks::<LANES>().0.iter().enumerate() {
             // The row of sums is copied out and back, whole, so that the vectoriser keeps it in registers.
-            for (z, &v) in z.iter_mut().zip(v) {
+            for (z, x) in z.iter_mut().zip(rows) {
                 let row = *z;
-                *z = std::array::from_fn(|i| row[i] + v * x[i]);
+                *z = std::array::from_fn(|k| row[k] + x[p] * v[k]);
             }
         }
-        for (k, (z, &a)) in z.iter().zip(a).enumerate() {
-            let mut word = if RELU { 0 } else { u64::MAX };
-            for ((i, &z), h) in z.iter().enumerate().zip(&mut h[..SAMPLES]) {
-                if RELU {
-                    word |= u64::from(z >= 0.0) << i;
-                    // A NaN is not < 0 and goes on into h.
-                    *h += a * if z < 0.0 { 0.0 } else { z };
-                } else {
-                    *h += a * z;
-                }
+        let bits = bits[..LANES / 8 * Portable::SAMPLES].as_chunks_mut::<{ LANES / 8 }>().0;
+        for ((z, sums), bits) in z.iter().zip(sums.as_chunks_mut::<LANES>().0).zip(bits) {
+            let mut active = 0_u16;
+            for (k, ((z, a), sum)) in z.iter().zip(a).zip(sums).enumerate().take(neurons) {
+                // A NaN is not < 0 and goes on into the sum.
+                let inactive = *z < 0.0;
+                active |= u16::from(!inactive) << k;
+                *sum += a * if inactive { 0.0 } else { *z };
             }
-            bits.put(k, word);
+            *bits = active.to_le_bytes();
+        }
+    }
+
+    #[inline(always)]
+    fn reduce(self, lanes: &[f32]) -> f32 {
+        lanes.iter().sum()
+    }
+
+    #[inline(always)]
+    fn transpose_bits(self, bits: &[u8], words: &mut [u64]) {
+        words.fill(0);
+        let bits = bits[..BLOCK * Self::LANES / 8].as_chunks::<{ Self::LANES / 8 }>().0;
+        for (i, &bits) in bits.iter().enumerate() {
+            let bits = u16::from_le_bytes(bits);
+            for (k, word) in words.iter_mut().enumerate() {
+                *word |= u64::from(bits >> k & 1) << i;
+            }
         }
     }
 
