@@ -33,6 +33,9 @@ pub(crate) mod sealed {
         /// The first `len` elements of `buffer`, which hold anything.
         fn take(buffer: &mut Aligned, len: usize) -> &mut [Self];
 
+        /// Rows of the register tile of `token`; of any tile, where it is not ours.
+        fn tile_rows(token: Token) -> usize;
+
         /// Runs the product with the instruction set of `token`.
         fn run(gemm: Gemm<'_, Self>, token: Token);
 
@@ -62,6 +65,16 @@ macro_rules! element {
         impl sealed::Dispatch for $type {
             fn take(buffer: &mut Aligned, len: usize) -> &mut [Self] {
                 buffer.$take(len)
+            }
+
+            fn tile_rows(token: Token) -> usize {
+                match token {
+                    Token::Portable(_) => 16,
+                    #[cfg(target_arch = "x86_64")]
+                    Token::Avx2(_) => <crate::arch::avx2::Avx2 as crate::arch::GemmKernel<Self>>::MR,
+                    #[cfg(target_arch = "x86_64")]
+                    Token::Avx512(_) => <crate::arch::avx512::Avx512 as crate::arch::GemmKernel<Self>>::MR,
+                }
             }
 
             fn run(gemm: Gemm<'_, Self>, token: Token) {

@@ -48,10 +48,30 @@ impl Executor {
             scale(beta, &mut c);
             return Ok(());
         }
-        T::run(Gemm { alpha, a, b, beta, c, blocking: self.blocking(), ws }, self.token());
+        let run = |a, b, c, ws: &mut Workspace| {
+            T::run(Gemm { alpha, a, b, beta, c, blocking: self.blocking(), ws }, self.token());
+        };
+        // Whole tiles of rows of C a thread; of columns, if these lie apart in memory and rows do not. How an entry is
+        // summed depends on the common dimension alone, so no bit depends on where C is cut.
+        let shares = self.shares(2.0 * a.rows() as f64 * a.cols() as f64 * b.cols() as f64 / FLOPS_PER_NS);
+        let by_rows = c.rows_lie_apart();
+        let (lines, unit) = (if by_rows { c.rows() } else { c.cols() }, T::tile_rows(self.token()));
+        let share = lines.div_ceil(unit).div_ceil(shares) * unit;
+        if shares == 1 || share >= lines || !(by_rows || c.reborrow().t().rows_lie_apart()) {
+            run(a, b, c, ws);
+        } else if by_rows {
+            let items = c.row_chunks(share).enumerate();
+            ws.share_out(self, items, |(i, c), ws| run(a.row_range(i * share, c.rows()), b, c, ws));
+        } else {
+            let items = c.t().row_chunks(share).enumerate();
+            ws.share_out(self, items, |(i, c), ws| run(a, b.t().row_range(i * share, c.rows()).t(), c.t(), ws));
+        }
         Ok(())
     }
 }
+
+/// Operations a nanosecond that a core of a present machine does, to tell how long a call takes.
+pub(crate) const FLOPS_PER_NS: f64 = 100.0;
 
 /// C ← β C, not reading C if β = 0.
 fn scale<T: Element>(beta: T, c: &mut MatMut<'_, T>) {

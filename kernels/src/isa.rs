@@ -107,12 +107,14 @@ fn has_avx512() -> bool {
 
 /// Runs the kernels with one instruction set, which it proves the host to have, and one table of block sizes.
 ///
-/// Made once and copied about; no kernel detects anything by itself. One call runs on the thread it is made on. The
-/// same arguments, instruction set and block sizes give the same bits.
+/// Made once and copied about; no kernel detects anything by itself. A call runs on the thread it is made on, and on
+/// others if [`Executor::with_threads`] allows it. The same arguments, instruction set and block sizes give the same bits,
+/// whatever the number of threads.
 #[derive(Debug, Clone, Copy)]
 pub struct Executor {
     token: Token,
     blocking: Blocking,
+    threads: usize,
 }
 
 impl Executor {
@@ -145,19 +147,19 @@ impl Executor {
     /// # Errors
     /// [`IsaError::Unavailable`] if this host does not run it.
     pub fn with_isa(isa: Isa) -> Result<Self, IsaError> {
-        match Token::detect(isa) {
-            Some(token) => Ok(Self { token, blocking: Blocking::for_isa(isa) }),
-            None => Err(IsaError::Unavailable { isa, available: Self::available().iter().map(Self::isa).collect() }),
-        }
+        let unavailable =
+            || IsaError::Unavailable { isa, available: Self::available().iter().map(Self::isa).collect() };
+        Self::if_available(isa).ok_or_else(unavailable)
+    }
+
+    fn if_available(isa: Isa) -> Option<Self> {
+        Some(Self { token: Token::detect(isa)?, blocking: Blocking::for_isa(isa), threads: 1 })
     }
 
     /// One executor for each instruction set this host runs, the portable one first and the best last.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        Isa::ALL
-            .into_iter()
-            .filter_map(|isa| Some(Self { token: Token::detect(isa)?, blocking: Blocking::for_isa(isa) }))
-            .collect()
+        Isa::ALL.into_iter().filter_map(Self::if_available).collect()
     }
 
     /// The instruction set in use.
@@ -176,6 +178,22 @@ impl Executor {
     #[must_use]
     pub fn with_blocking(self, blocking: Blocking) -> Self {
         Self { blocking, ..self }
+    }
+
+    /// Threads that a call may use, the one it is made on included.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The same executor with up to `threads` threads a call; 0 counts as 1, which is what it starts with.
+    ///
+    /// No result depends on it, and a call too small to be worth another thread uses none. The threads belong to the
+    /// [`Workspace`](crate::Workspace) of the call. For one call at a time on an idle machine; many calls side by side
+    /// are better off with a thread each.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: threads.max(1), ..self }
     }
 
     pub(crate) fn token(&self) -> Token {

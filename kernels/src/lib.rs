@@ -41,6 +41,7 @@ mod gemm;
 mod isa;
 mod mask;
 mod pack;
+mod pool;
 pub mod reference;
 mod relu;
 mod view;

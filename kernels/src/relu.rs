@@ -17,9 +17,11 @@
 
 use crate::arch::{Algorithm, ReluKernel, Row, table_entries};
 use crate::error::Operand;
+use crate::gemm::FLOPS_PER_NS;
 use crate::isa::{Executor, Token};
 use crate::mask::BLOCK;
 use crate::pack::pack_panels;
+use crate::view::BlockMut;
 use crate::workspace::{Aligned, LINE};
 use crate::{Blocking, Mask, MatMut, MatRef, ShapeError, Workspace};
 
@@ -69,14 +71,45 @@ impl Executor {
             return Ok(());
         }
         mask.resize_unspecified(x.rows(), v.rows());
-        let forward = Forward { x, v, a, h, mask, blocking: self.blocking(), ws };
-        match self.token() {
-            Token::Portable(token) => token.run(forward),
-            #[cfg(target_arch = "x86_64")]
-            Token::Avx2(token) => token.run(forward),
-            #[cfg(target_arch = "x86_64")]
-            Token::Avx512(token) => token.run(forward),
+        let (n, d0, m) = (x.rows(), x.cols(), v.rows());
+        let neurons = (self.blocking().forward_v_bytes / (size_of::<f32>() * d0)).clamp(1, m.max(1));
+        let neurons = neurons.next_multiple_of(WIDEST_PANEL);
+        // Whole words of samples a thread.
+        let shares = self.shares(2.0 * n as f64 * d0 as f64 * m as f64 / FLOPS_PER_NS);
+        let share = n.div_ceil(BLOCK).div_ceil(shares) * BLOCK;
+        // Taken out, so that all threads can read the packed neurons while the workspace lends each its memory.
+        let mut buffer = std::mem::take(&mut ws.b);
+        let packed = buffer.take(neurons * (d0 + 1));
+        // Blocks of neurons, as many as L2 holds.
+        for k0 in (0..m).step_by(neurons) {
+            let neurons = neurons.min(m - k0);
+            let pack = PackNeurons { v, a, k0, neurons, buffer: &mut *packed };
+            match self.token() {
+                Token::Portable(token) => token.run(pack),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx2(token) => token.run(pack),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx512(token) => token.run(pack),
+            }
+            let run = |x, h, words, ws: &mut Workspace| {
+                let forward = Forward { x, packed: &*packed, m, k0, neurons, h, words, ws };
+                match self.token() {
+                    Token::Portable(token) => token.run(forward),
+                    #[cfg(target_arch = "x86_64")]
+                    Token::Avx2(token) => token.run(forward),
+                    #[cfg(target_arch = "x86_64")]
+                    Token::Avx512(token) => token.run(forward),
+                }
+            };
+            let words = mask.words_mut();
+            if share >= n {
+                run(x, &mut *h, words, ws);
+            } else {
+                let items = h.chunks_mut(share).zip(words.chunks_mut(share / BLOCK * m)).enumerate();
+                ws.share_out(self, items, |(i, (h, words)), ws| run(x.row_range(i * share, h.len()), h, words, ws));
+            }
         }
+        ws.b = buffer;
         Ok(())
     }
 
@@ -112,14 +145,46 @@ impl Executor {
             }
             return Ok(());
         }
-        let backward = Backward { x, s, mask, g, blocking: self.blocking(), ws };
-        match self.token() {
-            Token::Portable(token) => token.run(backward),
-            #[cfg(target_arch = "x86_64")]
-            Token::Avx2(token) => token.run(backward),
-            #[cfg(target_arch = "x86_64")]
-            Token::Avx512(token) => token.run(backward),
+        let (m, d0) = (mask.neurons(), x.cols());
+        let group = match self.blocking().backward_group {
+            0 => group_size(m),
+            forced => forced.min(6),
+        };
+        // Taken out, so that all threads can read them while the workspace lends each its memory.
+        let (mut rows, mut compacted) = (std::mem::take(&mut ws.rows), std::mem::take(&mut ws.words));
+        // Room for any number of active samples, so that a later call with more of them, or the first with fewer than all,
+        // allocates nothing.
+        rows.clear();
+        rows.reserve(s.len());
+        compacted.clear();
+        compacted.reserve(mask.words().len());
+        let signs = s.iter().enumerate().filter(|&(_, &s)| s != 0);
+        rows.extend(signs.map(|(i, &s)| Row { start: i * x.row_stride(), sign: f32::from(s) }));
+        let words = if rows.len() == s.len() {
+            mask.words()
+        } else {
+            self.compact(mask, s, &mut compacted);
+            &compacted
+        };
+        let run = |(k0, j0, g), ws: &mut Workspace| {
+            let backward = Backward { x, m, group, rows: &rows, words, k0, j0, g, blocking: self.blocking(), ws };
+            match self.token() {
+                Token::Portable(token) => token.run(backward),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx2(token) => token.run(backward),
+                #[cfg(target_arch = "x86_64")]
+                Token::Avx512(token) => token.run(backward),
+            }
+        };
+        let shares = self.shares(2.0 * rows.len() as f64 * m as f64 * d0 as f64 / (3.0 * FLOPS_PER_NS));
+        let (share_m, share_d0) = share_sums(shares, (m, d0), group);
+        let mut blocks = g.blocks(share_m, share_d0);
+        if blocks.len() == 1 {
+            blocks.by_ref().for_each(|block| run(block, ws));
+        } else {
+            ws.share_out(self, blocks, run);
         }
+        (ws.rows, ws.words) = (rows, compacted);
         Ok(())
     }
 }
@@ -208,36 +273,48 @@ impl<A> Algorithm<A> for Linear<'_> {
     }
 }
 
-/// Arguments of a forward pass of ReLU whose shapes fit, d0 > 0; `mask` has its shape, and `h` is all 0.
-struct Forward<'a> {
-    x: MatRef<'a, f32>,
+/// Packs neurons `k0..k0 + neurons` for the forward tile.
+struct PackNeurons<'a> {
     v: MatRef<'a, f32>,
     a: &'a [f32],
+    k0: usize,
+    neurons: usize,
+    buffer: &'a mut [f32],
+}
+
+impl<A: ReluKernel> Algorithm<A> for PackNeurons<'_> {
+    #[inline(always)]
+    fn run(self, arch: A) {
+        let Self { v, a, k0, neurons, buffer } = self;
+        NeuronBlock::pack(arch, v, a, (k0, neurons), buffer);
+    }
+}
+
+/// The share of one block of packed neurons in a forward pass of ReLU, d0 > 0: h of these samples and their words.
+struct Forward<'a> {
+    x: MatRef<'a, f32>,
+    packed: &'a [f32],
+    /// Neurons of the mask.
+    m: usize,
+    /// The block's first neuron, and how many it has.
+    k0: usize,
+    neurons: usize,
     h: &'a mut [f32],
-    mask: &'a mut Mask,
-    blocking: Blocking,
+    /// The mask's words of these samples, of all neurons.
+    words: &'a mut [u64],
     ws: &'a mut Workspace,
 }
 
 impl<A: ReluKernel> Algorithm<A> for Forward<'_> {
     #[inline(always)]
     fn run(self, arch: A) {
-        let Self { x, v, a, h, mask, blocking, ws } = self;
-        let (d0, m) = (x.cols(), v.rows());
-        let neurons = (blocking.forward_v_bytes / (size_of::<f32>() * d0)).clamp(1, m.max(1));
-        let neurons = neurons.next_multiple_of(A::VECTORS * A::LANES);
-        let packed = ws.b.take(neurons * (d0 + 1));
+        let Self { x, packed, m, k0, neurons, h, words, ws } = self;
+        let d0 = x.cols();
+        let block = NeuronBlock::packed::<A>(packed, d0, neurons);
         let mut scratch = ForwardScratch::new::<A>(neurons, d0, &mut ws.a, &mut ws.tile, &mut ws.bits);
-
-        // Blocks of neurons, as many as L2 holds.
-        for k0 in (0..m).step_by(neurons) {
-            let neurons = neurons.min(m - k0);
-            let block = NeuronBlock::pack(arch, v, a, (k0, neurons), packed);
-            // Blocks of 64 samples, one word of each neuron's mask.
-            for (b, h) in h.chunks_mut(BLOCK).enumerate() {
-                let words = &mut mask.words_mut()[b * m + k0..][..neurons];
-                block.forward(arch, x, b * BLOCK, h, words, &mut scratch);
-            }
+        // Blocks of 64 samples, one word of each neuron's mask.
+        for ((b, h), words) in h.chunks_mut(BLOCK).enumerate().zip(words.chunks_exact_mut(m)) {
+            block.forward(arch, x, b * BLOCK, h, &mut words[k0..k0 + neurons], &mut scratch);
         }
     }
 }
@@ -261,10 +338,13 @@ impl<'a> ForwardScratch<'a> {
         sums: &'a mut Aligned,
         bits: &'a mut Vec<u8>,
     ) -> Self {
-        bits.resize(bits.len().max(neurons / 8 * BLOCK), 0);
+        bits.resize(bits.len().max(neurons.next_multiple_of(A::LANES) / 8 * BLOCK), 0);
         Self { rows: rows.take(BLOCK * d0), sums: sums.take(BLOCK * A::LANES), bits }
     }
 }
+
+/// Neurons of the widest panel of any instruction set, a multiple of every other's.
+const WIDEST_PANEL: usize = 48;
 
 /// Neurons packed for the forward tile: panels of VECTORS registers, the last ones narrower.
 struct NeuronBlock<'a> {
@@ -279,13 +359,7 @@ struct NeuronBlock<'a> {
 impl<'a> NeuronBlock<'a> {
     /// Neurons `k0..k0 + neurons`, packed into `buffer`, which has at least (d0 + 1) places for each register's neurons.
     #[inline(always)]
-    fn pack<A: ReluKernel>(
-        arch: A,
-        v: MatRef<'_, f32>,
-        a: &[f32],
-        (k0, neurons): (usize, usize),
-        buffer: &'a mut [f32],
-    ) -> Self {
+    fn pack<A: ReluKernel>(arch: A, v: MatRef<'_, f32>, a: &[f32], (k0, neurons): (usize, usize), buffer: &mut [f32]) {
         let d0 = v.cols();
         let padded = neurons.next_multiple_of(A::LANES);
         let (v_pack, a_pack) = buffer.split_at_mut(padded * d0);
@@ -296,7 +370,15 @@ impl<'a> NeuronBlock<'a> {
             let width = count.next_multiple_of(A::LANES);
             pack_panels(arch, v, (k0 + k, count), (0, d0), width, &mut v_pack[k * d0..][..width * d0]);
         }
-        Self { d0, neurons, v: v_pack, a: a_pack }
+    }
+
+    /// What [`NeuronBlock::pack`] has put into `buffer`.
+    #[inline(always)]
+    fn packed<A: ReluKernel>(buffer: &'a [f32], d0: usize, neurons: usize) -> Self {
+        const { assert!(WIDEST_PANEL.is_multiple_of(A::VECTORS * A::LANES)) };
+        let padded = neurons.next_multiple_of(A::LANES);
+        let (v, a) = buffer.split_at(padded * d0);
+        Self { d0, neurons, v, a: &a[..padded] }
     }
 
     /// h_i ← h_i + Σ_k a_k ReLU(⟨v_k, x_i⟩) over the block's neurons, for the `h.len()` ≤ 64 rows of `x` from `i0` on, and
@@ -368,12 +450,20 @@ fn panels<A: ReluKernel>(neurons: usize) -> impl Iterator<Item = (usize, usize)>
     })
 }
 
-/// Arguments of a backward pass whose shapes fit, `g` not empty.
+/// One block of G: of the neurons from `k0` on and the features from `j0` on, as many as `g` has.
 struct Backward<'a> {
     x: MatRef<'a, f32>,
-    s: &'a [i8],
-    mask: &'a Mask,
-    g: MatMut<'a, f32>,
+    /// Neurons of the mask.
+    m: usize,
+    /// Samples per table.
+    group: usize,
+    /// The samples that count.
+    rows: &'a [Row],
+    /// Their bits, block-major as a mask's.
+    words: &'a [u64],
+    k0: usize,
+    j0: usize,
+    g: BlockMut<'a, f32>,
     blocking: Blocking,
     ws: &'a mut Workspace,
 }
@@ -381,11 +471,7 @@ struct Backward<'a> {
 impl<A: ReluKernel> Algorithm<A> for Backward<'_> {
     #[inline(always)]
     fn run(self, arch: A) {
-        let group = match self.blocking.backward_group {
-            0 => group_size(self.mask.neurons()),
-            forced => forced.min(6),
-        };
-        match group {
+        match self.group {
             1 => self.run_with::<A, 1>(arch),
             2 => self.run_with::<A, 2>(arch),
             3 => self.run_with::<A, 3>(arch),
@@ -394,6 +480,18 @@ impl<A: ReluKernel> Algorithm<A> for Backward<'_> {
             _ => self.run_with::<A, 6>(arch),
         }
     }
+}
+
+/// How to cut G, \[m × d0\], in up to `shares` blocks: rows and columns of a block, columns a multiple of 16.
+///
+/// A block of features costs its tables, which every block of neurons builds anew, and the look-ups of its neurons, in the
+/// units of [`group_size`]; the most expensive block counts.
+fn share_sums(shares: usize, (m, d0): (usize, usize), group: usize) -> (usize, usize) {
+    let feature_blocks = d0.div_ceil(LINE);
+    let cut = |across: usize| (m.div_ceil(shares / across), feature_blocks.div_ceil(across));
+    let cost = |&(neurons, blocks): &(usize, usize)| blocks * (8 * (1 << group) + 5 * neurons);
+    let best = (1..=shares.min(feature_blocks)).map(cut).min_by_key(cost);
+    best.map_or((m, d0), |(neurons, blocks)| (neurons, blocks * LINE))
 }
 
 /// Samples per table for `neurons` neurons: the G that minimises the time of 64 samples and 16 features, ⌈64 / G⌉ (2 ·
@@ -410,25 +508,9 @@ fn group_size(neurons: usize) -> usize {
 impl Backward<'_> {
     #[inline(always)]
     fn run_with<A: ReluKernel, const G: usize>(self, arch: A) {
-        let Self { x, s, mask, mut g, blocking, ws } = self;
-        let (d0, m) = (x.cols(), mask.neurons());
-        let (row_stride, col_stride) = (g.row_stride(), g.col_stride());
-        let g = g.data_mut();
+        let Self { x, m: all, rows, words, k0, j0: first, mut g, blocking, ws, .. } = self;
+        let (m, d0) = (g.rows(), g.cols());
 
-        // Room for any number of active samples, so that a later call with more of them, or the first with fewer than all,
-        // allocates nothing.
-        ws.rows.clear();
-        ws.rows.reserve(s.len());
-        ws.words.clear();
-        ws.words.reserve(mask.words().len());
-        let signs = s.iter().enumerate().filter(|&(_, &s)| s != 0);
-        ws.rows.extend(signs.map(|(i, &s)| Row { start: i * x.row_stride(), sign: f32::from(s) }));
-        let words = if ws.rows.len() == s.len() {
-            mask.words()
-        } else {
-            compact(arch, mask, s, &mut ws.words);
-            &ws.words
-        };
         let tables = ws.a.take(BLOCK.div_ceil(G) * table_entries(G) * LINE);
         let gathered = ws.tile.take(BLOCK * LINE);
         let feature_blocks = blocking.backward_sums_bytes / (m * LINE * size_of::<f32>());
@@ -441,12 +523,13 @@ impl Backward<'_> {
             let sums = &mut sums[..m * features.next_multiple_of(LINE)];
             sums.fill(0.0);
             // Blocks of 64 samples, read once.
-            for (rows, words) in ws.rows.chunks(BLOCK).zip(words.chunks_exact(m)) {
+            for (rows, words) in rows.chunks(BLOCK).zip(words.chunks_exact(all)) {
+                let words = &words[k0..k0 + m];
                 // Blocks of 16 features, whose tables stay in L1.
                 for (block, sums) in sums.chunks_exact_mut(m * LINE).enumerate() {
                     let j = block * LINE;
                     let width = LINE.min(features - j);
-                    let x_from = &x.data()[(j0 + j) * x.col_stride()..];
+                    let x_from = &x.data()[(first + j0 + j) * x.col_stride()..];
                     if x.col_stride() == 1 || width == 1 {
                         arch.subset_sums::<G>(x_from, rows, width, tables);
                     } else {
@@ -460,14 +543,7 @@ impl Backward<'_> {
                 let j0 = j0 + block * LINE;
                 let width = LINE.min(d0 - j0);
                 for (k, sum) in sums.as_chunks::<LINE>().0.iter().enumerate() {
-                    let g = &mut g[k * row_stride + j0 * col_stride..];
-                    if col_stride == 1 && width == LINE {
-                        g[..LINE].copy_from_slice(sum);
-                    } else {
-                        for (j, &sum) in sum[..width].iter().enumerate() {
-                            g[j * col_stride] = sum;
-                        }
-                    }
+                    g.write(k, j0, &sum[..width]);
                 }
             }
         }
@@ -508,6 +584,33 @@ impl<A> Algorithm<A> for SignedSum<'_> {
                 sums.iter().enumerate().for_each(|(j, &sum)| g[j * col_stride] = sum);
             }
         }
+    }
+}
+
+impl Executor {
+    fn compact(&self, mask: &Mask, s: &[i8], out: &mut Vec<u64>) {
+        let compact = Compact { mask, s, out };
+        match self.token() {
+            Token::Portable(token) => token.run(compact),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(token) => token.run(compact),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(token) => token.run(compact),
+        }
+    }
+}
+
+/// The arguments of [`compact`].
+struct Compact<'a> {
+    mask: &'a Mask,
+    s: &'a [i8],
+    out: &'a mut Vec<u64>,
+}
+
+impl<A: ReluKernel> Algorithm<A> for Compact<'_> {
+    #[inline(always)]
+    fn run(self, arch: A) {
+        compact(arch, self.mask, self.s, self.out);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::ShapeError;
 use crate::error::Operand;
+use std::marker::PhantomData;
 
 /// A matrix one reads: entry (i, j) is `data[i * row_stride + j * col_stride]`.
 ///
@@ -127,6 +128,51 @@ impl<'a, T> MatRef<'a, T> {
     }
 }
 
+/// A block of a matrix, to write. Blocks of the same matrix that have no entry in common may be written at the same time,
+/// though their entries lie between one another's.
+#[derive(Debug)]
+pub(crate) struct BlockMut<'a, T> {
+    /// Entry (0, 0); entry (i, j) is `i * row_stride + j * col_stride` after it.
+    start: *mut T,
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+    matrix: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: a block is a mutable borrow of its entries, which no other block of the matrix has.
+unsafe impl<T: Send> Send for BlockMut<'_, T> {}
+
+impl<T: Copy> BlockMut<'_, T> {
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Entries (i, j), (i, j + 1), … ← `values`.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, i: usize, j: usize, values: &[T]) {
+        assert!(i < self.rows && values.len() <= self.cols && j <= self.cols - values.len());
+        let to = self.start.wrapping_add(i * self.row_stride + j * self.col_stride);
+        // SAFETY: the assert puts the entries inside the block, so inside the matrix, whose constructor has checked that
+        // each has its own place in the slice; that is borrowed as long as the block, and no other block has these
+        // entries. `values` is borrowed, so none of them lies in it.
+        unsafe {
+            if self.col_stride == 1 {
+                to.copy_from_nonoverlapping(values.as_ptr(), values.len());
+            } else {
+                for (j, &value) in values.iter().enumerate() {
+                    to.wrapping_add(j * self.col_stride).write(value);
+                }
+            }
+        }
+    }
+}
+
 impl<T: Copy> MatRef<'_, T> {
     /// Entry (`row`, `col`), or `None` outside the matrix.
     #[must_use]
@@ -198,6 +244,49 @@ impl<'a, T> MatMut<'a, T> {
             row_stride: self.row_stride,
             col_stride: self.col_stride,
         }
+    }
+
+    /// Whether all elements of a row come before those of the next.
+    pub(crate) fn rows_lie_apart(&self) -> bool {
+        self.rows <= 1 || self.is_empty() || (self.cols - 1) * self.col_stride < self.row_stride
+    }
+
+    /// The matrix in pieces of `rows` rows, the last one of those that are left. Rows lie apart.
+    pub(crate) fn row_chunks(self, rows: usize) -> impl ExactSizeIterator<Item = Self> + use<'a, T> {
+        debug_assert!(self.rows_lie_apart());
+        let Self { data: mut rest, rows: all, cols, row_stride, col_stride } = self;
+        (0..all.div_ceil(rows)).map(move |chunk| {
+            let left = all - chunk * rows;
+            // What follows the last entry of the last row is nobody's, and may be less than a stride.
+            let len = if rows < left { rest.len().min(rows * row_stride) } else { rest.len() };
+            let (data, others) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = others;
+            Self { data, rows: rows.min(left), cols, row_stride, col_stride }
+        })
+    }
+
+    /// The matrix in pieces of `rows` × `cols` entries, less at the end of a row or column of pieces, each with its first
+    /// row and column; to write, by several threads at once.
+    pub(crate) fn blocks(
+        self,
+        rows: usize,
+        cols: usize,
+    ) -> impl ExactSizeIterator<Item = (usize, usize, BlockMut<'a, T>)> + use<'a, T> {
+        let whole = BlockMut {
+            start: self.data.as_mut_ptr(),
+            rows: self.rows,
+            cols: self.cols,
+            row_stride: self.row_stride,
+            col_stride: self.col_stride,
+            matrix: PhantomData,
+        };
+        let across = self.cols.div_ceil(cols);
+        (0..self.rows.div_ceil(rows) * across).map(move |index| {
+            let whole = &whole;
+            let (i, j) = (index / across * rows, index % across * cols);
+            let start = whole.start.wrapping_add(i * whole.row_stride + j * whole.col_stride);
+            (i, j, BlockMut { start, rows: rows.min(whole.rows - i), cols: cols.min(whole.cols - j), ..*whole })
+        })
     }
 
     /// The elements the view was made from; entry (i, j) is at `i * row_stride + j * col_stride`.
@@ -301,6 +390,33 @@ mod tests {
         assert!(MatRef::from_row_major(&data, usize::MAX, 2).is_err());
         assert!(MatRef::from_row_major(&data, 3, 5).unwrap_err().to_string().contains("3 x 5"));
         assert!(MatMut::from_row_major(&mut [0.0_f32; 3], 2, 2).is_err());
+    }
+
+    #[test]
+    fn chunks_of_rows_hold_the_rows() {
+        for (rows, cols, row_stride, col_stride) in
+            [(7, 3, 3, 1), (7, 3, 8, 2), (1, 3, 1, 9), (5, 1, 2, 9), (4, 0, 0, 1)]
+        {
+            for chunk in 1..9 {
+                let mut data: Vec<usize> = (0..60).collect();
+                let whole = MatMut::from_slice_with_strides(&mut data, rows, cols, row_stride, col_stride).unwrap();
+                assert!(whole.rows_lie_apart());
+                let mut row = 0;
+                for chunk in whole.row_chunks(chunk) {
+                    for i in 0..chunk.rows() {
+                        let place = |j| row * row_stride + j * col_stride;
+                        assert!((0..cols).all(|j| chunk.as_ref().get(i, j) == Some(place(j))));
+                        row += 1;
+                    }
+                }
+                assert_eq!(row, rows);
+            }
+        }
+        let mut data = [0; 60];
+        for (rows, cols, row_stride, col_stride) in [(3, 3, 1, 3), (2, 3, 3, 2)] {
+            let view = MatMut::from_slice_with_strides(&mut data, rows, cols, row_stride, col_stride).unwrap();
+            assert!(!view.rows_lie_apart());
+        }
     }
 
     #[test]

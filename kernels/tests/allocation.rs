@@ -1,6 +1,6 @@
 //! A workspace that has seen a size makes the next call of that size free of allocation.
 
-use feature_contamination_kernels::{Activation, Executor, Isa, Mask, MatMut, MatRef, Workspace};
+use feature_contamination_kernels::{Activation, Blocking, Executor, Isa, Mask, MatMut, MatRef, Workspace};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,10 +34,15 @@ fn second_call_allocates_nothing() {
     let s: Vec<i8> = (0..n).map(|i| (i % 3) as i8 - 1).collect();
     let a = vec![1.0; m];
     let (mut h, mut g, mut c) = (vec![0.0; n], vec![0.0; m * d0], vec![0.0; n * m]);
-    for executor in Executor::available() {
+    let executors = Executor::available().into_iter().flat_map(|executor| {
+        // Every share worth a thread.
+        let blocking = Blocking { share_ns: 0, ..executor.blocking() };
+        [1, 2, 3].map(|threads| executor.with_blocking(blocking).with_threads(threads))
+    });
+    for executor in executors {
         let (mut ws, mut mask) = (Workspace::new(), Mask::default());
         let mut before = usize::MAX;
-        for call in 0..3 {
+        for call in 0..20 {
             let start = ALLOCATIONS.load(Ordering::Relaxed);
             let x = MatRef::from_row_major(&x, n, d0).unwrap();
             let v = MatRef::from_row_major(&v, m, d0).unwrap();
@@ -51,7 +56,13 @@ fn second_call_allocates_nothing() {
                 executor.gemm(1.0, a, b, 0.0, c, &mut ws).unwrap();
             }
             let allocations = ALLOCATIONS.load(Ordering::Relaxed) - start;
-            assert_eq!(allocations == 0, call > 0, "{}: {allocations} in call {call}", executor.isa());
+            let threads = executor.threads();
+            assert_eq!(
+                allocations == 0,
+                call > 0,
+                "{}, {threads} threads: {allocations} in call {call}",
+                executor.isa()
+            );
             before = before.min(ws.capacity_bytes());
             assert_eq!(before, ws.capacity_bytes());
         }

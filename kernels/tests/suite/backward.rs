@@ -1,4 +1,6 @@
-use crate::support::{Guarded, LAYOUTS, Layout, Random, compare, compare_exactly, for_each_isa, gamma};
+use crate::support::{
+    Guarded, LAYOUTS, Layout, Random, compare, compare_exactly, for_each_isa, gamma, same_bits_on_threads,
+};
 use feature_contamination_kernels::{Activation, Blocking, Executor, Mask, Workspace, reference};
 
 struct Problem {
@@ -32,6 +34,13 @@ impl Problem {
     }
 
     fn run(&self, executor: Executor, ws: &mut Workspace) -> Vec<f32> {
+        let g = self.run_once(executor, ws);
+        let bits = |g: &[f32]| g.iter().map(|g| g.to_bits()).collect::<Vec<_>>();
+        same_bits_on_threads(executor, &bits(&g), |executor, ws| bits(&self.run_once(executor, ws)));
+        g
+    }
+
+    fn run_once(&self, executor: Executor, ws: &mut Workspace) -> Vec<f32> {
         let mut g = Guarded::new(self.layout, self.mask.neurons(), self.x.cols, || f32::NAN);
         executor.backward(self.x.view(), &self.s, &self.mask, g.view_mut(), ws).unwrap();
         g.check_guards().unwrap();

@@ -1,4 +1,6 @@
-use crate::support::{Guarded, LAYOUTS, Layout, Random, compare, compare_exactly, for_each_isa, gamma};
+use crate::support::{
+    Guarded, LAYOUTS, Layout, Random, compare, compare_exactly, for_each_isa, gamma, same_bits_on_threads,
+};
 use feature_contamination_kernels::{Activation, Blocking, Executor, Mask, Workspace, reference};
 
 struct Problem {
@@ -31,19 +33,12 @@ impl Problem {
     }
 
     fn run(&self, executor: Executor, scratch: &mut Scratch) -> Vec<f32> {
-        let mut h = Guarded::vector(self.x.rows, || f32::NAN);
-        executor
-            .forward(
-                self.act,
-                self.x.view(),
-                self.v.view(),
-                self.a.slice(),
-                h.slice_mut(),
-                &mut scratch.mask,
-                &mut scratch.ws,
-            )
-            .unwrap();
-        h.check_guards().unwrap();
+        let h = self.run_once(executor, &mut scratch.mask, &mut scratch.ws);
+        let bits = |h: &[f32], mask: Mask| (h.iter().map(|h| h.to_bits()).collect::<Vec<_>>(), mask);
+        same_bits_on_threads(executor, &bits(&h, scratch.mask.clone()), |executor, ws| {
+            let mut mask = Mask::default();
+            bits(&self.run_once(executor, &mut mask, ws), mask)
+        });
         let (n, m) = (self.x.rows, self.v.rows);
         assert_eq!((scratch.mask.samples(), scratch.mask.neurons()), (n, m));
         assert_eq!(scratch.mask.words().len(), n.div_ceil(64) * m);
@@ -51,6 +46,14 @@ impl Problem {
             let last = &scratch.mask.words()[n / 64 * m..];
             assert!(last.iter().all(|word| word >> (n % 64) == 0), "bits past the last sample");
         }
+        h
+    }
+
+    fn run_once(&self, executor: Executor, mask: &mut Mask, ws: &mut Workspace) -> Vec<f32> {
+        let mut h = Guarded::vector(self.x.rows, || f32::NAN);
+        let (x, v, a) = (self.x.view(), self.v.view(), self.a.slice());
+        executor.forward(self.act, x, v, a, h.slice_mut(), mask, ws).unwrap();
+        h.check_guards().unwrap();
         h.entries()
     }
 

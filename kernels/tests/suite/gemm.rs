@@ -1,4 +1,6 @@
-use crate::support::{Guarded, LAYOUTS, Layout, Random, Scalar, compare, compare_exactly, for_each_isa, gamma_in};
+use crate::support::{
+    Guarded, LAYOUTS, Layout, Random, Scalar, compare, compare_exactly, for_each_isa, gamma_in, same_bits_on_threads,
+};
 use feature_contamination_kernels::{Blocking, Executor, MatMut, MatRef, Packing, Workspace, reference};
 
 /// Every test once for each element type.
@@ -66,6 +68,13 @@ impl<T: Scalar> Problem<T> {
     }
 
     fn run(&self, executor: Executor, ws: &mut Workspace) -> Vec<T> {
+        let c = self.run_once(executor, ws);
+        let bits = |c: &[T]| c.iter().map(|c| c.bits()).collect::<Vec<_>>();
+        same_bits_on_threads(executor, &bits(&c), |executor, ws| bits(&self.run_once(executor, ws)));
+        c
+    }
+
+    fn run_once(&self, executor: Executor, ws: &mut Workspace) -> Vec<T> {
         let mut c = self.c.clone();
         executor.gemm(self.alpha, self.a.view(), self.b.view(), self.beta, c.view_mut(), ws).unwrap();
         c.check_guards().unwrap();

@@ -53,6 +53,7 @@ impl Case {
             forward_v_bytes,
             backward_group,
             backward_sums_bytes,
+            share_ns: executor.blocking().share_ns,
         })
     }
 }

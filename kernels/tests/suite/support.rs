@@ -1,7 +1,8 @@
 //! Data, guarded buffers and comparisons; with tests of their own, since a helper that accepts everything proves
 //! everything.
 
-use feature_contamination_kernels::{Element, Executor, MatMut, MatRef};
+use feature_contamination_kernels::{Blocking, Element, Executor, MatMut, MatRef, Workspace};
+use std::cell::RefCell;
 use std::fmt::Debug;
 
 /// An element type, as the tests need to know it.
@@ -242,6 +243,26 @@ pub fn compare_exactly<T: Scalar>(got: &[T], want: &[f64]) -> Result<(), String>
 }
 
 /// Runs `suite` once per instruction set of this host. `suite` returns how many cases it ran; none is a failure.
+/// Asserts that `run` gives the bits `expected` with several threads, however small the parts. Every call takes the next
+/// number of threads, so that a suite goes through all of them many times.
+pub fn same_bits_on_threads<B: PartialEq>(
+    executor: Executor,
+    expected: &B,
+    run: impl Fn(Executor, &mut Workspace) -> B,
+) {
+    const THREADS: [usize; 4] = [2, 3, 4, 7];
+    thread_local! {
+        static WORKSPACES: RefCell<(usize, [Workspace; THREADS.len()])> = RefCell::default();
+    }
+    WORKSPACES.with_borrow_mut(|(calls, workspaces)| {
+        let index = *calls % THREADS.len();
+        *calls += 1;
+        let executor = executor.with_blocking(Blocking { share_ns: 0, ..executor.blocking() });
+        let got = run(executor.with_threads(THREADS[index]), &mut workspaces[index]);
+        assert!(got == *expected, "{}: other bits with {} threads", executor.isa(), THREADS[index]);
+    });
+}
+
 pub fn for_each_isa(mut suite: impl FnMut(Executor) -> usize) {
     let executors = Executor::available();
     assert!(!executors.is_empty());
