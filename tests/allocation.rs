@@ -2,6 +2,7 @@
 
 use feature_contamination::simulate::Training;
 use feature_contamination::{Activation, Coordinates, Executor, Isa, Labels, RunSpec};
+use feature_contamination_kernels::Blocking;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -36,7 +37,12 @@ fn steps_after_the_first_allocate_nothing() {
         RunSpec { labels: Labels::Shuffled, ..base.clone() },
         RunSpec { coordinates: Coordinates::Ambient, ..base },
     ];
-    for executor in Executor::available() {
+    let executors = Executor::available().into_iter().flat_map(|executor| {
+        // Every share worth a thread.
+        let blocking = Blocking { share_ns: 0, ..executor.blocking() };
+        [1, 2, 3].map(|threads| executor.with_blocking(blocking).with_threads(threads))
+    });
+    for executor in executors {
         for spec in &specs {
             // The portable product, which ambient coordinates need, is another crate's and allocates by itself.
             if executor.isa() == Isa::Portable && spec.coordinates == Coordinates::Ambient {
@@ -52,7 +58,8 @@ fn steps_after_the_first_allocate_nothing() {
                 least = least.min(run.active_fraction().unwrap());
             }
             let allocations = ALLOCATIONS.load(Ordering::Relaxed) - start;
-            assert_eq!(allocations, 0, "{}: {:?}", executor.isa(), (spec.activation, spec.labels, spec.coordinates));
+            let run = (executor.threads(), spec.activation, spec.labels, spec.coordinates);
+            assert_eq!(allocations, 0, "{}: {run:?}", executor.isa());
             assert!(
                 least < 1.0 || spec.labels == Labels::Shuffled,
                 "the hinge must gate for the test to mean something"

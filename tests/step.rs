@@ -7,6 +7,7 @@ use feature_contamination::{
     Activation, Coordinates, DataModel, Distribution, Executor, FeatureGroup, Isa, Labels, Network, Precision, RunSpec,
     Trajectory, simulate,
 };
+use feature_contamination_kernels::Blocking;
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 fn executor() -> Executor {
@@ -110,6 +111,36 @@ fn equal_seeds_give_equal_bits_and_different_seeds_do_not() {
         first == second && first != other
     }
     QuickCheck::new().tests(20).quickcheck(property as fn(u64) -> bool);
+}
+
+/// However many threads a run has, and however small what each of them does.
+#[test]
+fn threads_change_no_bit() {
+    let small = RunSpec {
+        batch: 300,
+        m: 70,
+        eval_samples: 2500,
+        ..RunSpec { steps: 12, record_steps: vec![0, 5, 12], ..small() }
+    };
+    let specs = [
+        small.clone(),
+        RunSpec { activation: Activation::Identity, ..small.clone() },
+        RunSpec { labels: Labels::Shuffled, ..small.clone() },
+        RunSpec { coordinates: Coordinates::Ambient, ..small.clone() },
+        RunSpec { data: DataModel::uniform(40, 37), d: 200, ..small.clone() },
+        RunSpec { precision: Precision::Double, ..small },
+    ];
+    for executor in Executor::available() {
+        for spec in &specs {
+            let alone = simulate(spec, executor).unwrap();
+            let blocking = Blocking { share_ns: 0, ..executor.blocking() };
+            for threads in [1, 2, 3, 4, 7] {
+                let shared = simulate(spec, executor.with_blocking(blocking).with_threads(threads)).unwrap();
+                assert_eq!(alone.initial, shared.initial);
+                assert_eq!(bits(&alone), bits(&shared), "{} {threads} threads {spec:?}", executor.isa());
+            }
+        }
+    }
 }
 
 #[test]
