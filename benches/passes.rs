@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use feature_contamination_benches::{SHAPES, executors, numbers};
 use feature_contamination_kernels::{Activation, Mask, MatMut, MatRef, Workspace};
 
@@ -148,4 +148,9 @@ criterion_group! {
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
     targets = forward_1t, backward_1t
 }
-criterion_main!(benches);
+fn main() {
+    // SAFETY: no other thread has been started yet.
+    unsafe { std::env::set_var("MATMUL_NUM_THREADS", "1") };
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}
