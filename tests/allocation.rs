@@ -27,9 +27,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// The only test of this binary, so that no other thread allocates meanwhile.
-#[test]
-fn steps_after_the_first_allocate_nothing() {
+fn main() {
     let base = RunSpec { batch: 150, learning_rate: 4.0, steps: 30, ..RunSpec::uniform(5, 4, 50, 9) };
     let specs = [
         RunSpec { activation: Activation::Relu, ..base.clone() },
@@ -66,4 +64,5 @@ fn steps_after_the_first_allocate_nothing() {
             );
         }
     }
+    println!("test steps_after_the_first_allocate_nothing ... ok");
 }

@@ -249,7 +249,7 @@ fn forward_tile<const V: usize, const FULL: bool>(
     }
 }
 
-/// Steps of the depth that [`widest_steps`] takes: one or two are 2 % slower, more no faster.
+/// Steps of the depth that [`widest_steps`] takes: one is 2 % slower.
 const STEPS: usize = 4;
 
 /// The instructions of the step number `u` of [`widest_steps`].
