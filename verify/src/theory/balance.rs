@@ -247,7 +247,7 @@ fn unit(spec: &RunSpec, step: u64) -> f64 {
 }
 
 /// `Pr[s ≥ 0]` for mean `M`, deviation `S` and third cumulant `K`: `Φ(x) + K/6S³ (x² − 1) φ(x)`, kept in `[0, 1]`.
-pub(crate) fn skewed_probability(mean: f64, deviation: f64, third: f64) -> f64 {
+fn skewed_probability(mean: f64, deviation: f64, third: f64) -> f64 {
     let gate = Gate::new(mean, deviation);
     if third == 0.0 || deviation <= 0.0 {
         return gate.probability;

@@ -5,10 +5,11 @@
 //!
 //! ```text
 //! E[z_j 1[s ≥ 0] | y] = μ_j P_y + c σ_j² v_kj f_y,   c = y for core, 1 for background
-//! P_y = Φ(M_y/S) + γ_y/6 ((M_y/S)² − 1) φ(M_y/S),    f_y = φ(M_y/S)/S
+//! P_y = Φ(M_y/S),    f_y = φ(M_y/S)/S
 //! ```
 //!
-//! (`γ_y` the skewness of `s`, 0 for symmetric laws; the next terms are smaller by `d₀^−½`), and a step of SGD is
+//! (in both, `M_y/S` is corrected for skewness and kurtosis of `s`, [`Gate::shaped`]: a neuron that starts out nearly silent
+//! for both classes sits in the far tail, where a normal law is wrong by a third and more), and a step of SGD is
 //!
 //! ```text
 //! core:        α v_kj ← (1−ηλ) α v_kj + (η/2m) {μ_j (P₊ + P₋) + σ_j² v_kj (f₊ − f₋)}
@@ -25,9 +26,11 @@
 //! The [`Record::active_fraction`] of the prediction says so before: [`gating_onset`]. Batch noise is left out: it
 //! moves each `v_kj` by a standard deviation of at most `(η/m) √(t E z²/N)` about its mean.
 
-use feature_contamination::{Activation, Evaluation, Frequencies, Labels, NeuronRecord, Record, RunSpec, Trajectory};
+use feature_contamination::{
+    Activation, Distribution, Evaluation, FeatureGroup, Frequencies, Labels, NeuronRecord, Record, RunSpec, Trajectory,
+};
 
-use super::balance::{skewed_probability, third_cumulant};
+use super::balance::third_cumulant;
 use super::normal::Gate;
 use super::output::{Network, OutputLaw};
 
@@ -50,11 +53,12 @@ pub fn mean_field(trajectory: &Trajectory) -> Trajectory {
             if step + 1 == target {
                 active_fraction = Some(field.active_fraction());
             }
-            field.advance();
+            field.advance(None);
             step += 1;
         }
         let active = active_fraction.unwrap_or_else(|| field.active_fraction());
-        records.push(field.record(step, active));
+        let evaluations = [field.evaluation(&field.id), field.evaluation(&field.ood)];
+        records.push(field.record(step, active, evaluations));
     }
     Trajectory { spec: spec.clone(), signs: signs.clone(), initial: initial.clone(), records }
 }
@@ -67,25 +71,51 @@ pub fn gating_onset(prediction: &Trajectory, fraction: f64) -> Option<u64> {
 }
 
 /// Moments of the features of one domain, core first.
-struct Features {
-    mean: Vec<f64>,
-    variance: Vec<f64>,
-    third: Vec<f64>,
+pub(super) struct Features {
+    pub mean: Vec<f64>,
+    pub variance: Vec<f64>,
+    pub third: Vec<f64>,
+    pub fourth: Vec<f64>,
 }
 
 impl Features {
-    fn new(core: &feature_contamination::FeatureGroup, background: &feature_contamination::FeatureGroup) -> Self {
+    fn new(core: &FeatureGroup, background: &FeatureGroup) -> Self {
+        let fourth = |group: &FeatureGroup| -> Vec<f64> {
+            let laws: Vec<f64> = group.laws.iter().map(fourth_cumulant).collect();
+            (0..group.count).map(|j| laws[j % laws.len()]).collect()
+        };
         let moments: Vec<_> = core.moments().into_iter().chain(background.moments()).collect();
         Self {
             mean: moments.iter().map(|m| m.mean()).collect(),
             variance: moments.iter().map(|m| m.variance()).collect(),
             // Rounding must not make a symmetric law skewed.
             third: moments.iter().map(third_cumulant).map(|k| if k.abs() < 1e-15 { 0.0 } else { k }).collect(),
+            fourth: [fourth(core), fourth(background)].concat(),
         }
     }
 }
 
-/// `M_core`, `M_bg`, `S²` and the third cumulants of every neuron.
+/// `κ₄ = E (z − μ)⁴ − 3σ⁴`.
+fn fourth_cumulant(law: &Distribution) -> f64 {
+    let (low, high) = law.ends();
+    (high - low).powi(4)
+        * match *law {
+            Distribution::Uniform { .. } => -1.0 / 120.0,
+            Distribution::Beta { alpha: a, beta: b, .. } => {
+                let n = a + b;
+                let variance = a * b / (n * n * (n + 1.0));
+                let excess = 6.0 * ((a - b).powi(2) * (n + 1.0) - a * b * (n + 2.0)) / (a * b * (n + 2.0) * (n + 3.0));
+                excess * variance * variance
+            }
+            Distribution::Bernoulli { p, .. } => {
+                let variance = p * (1.0 - p);
+                variance * (1.0 - 6.0 * variance)
+            }
+            Distribution::Point { .. } => 0.0,
+        }
+}
+
+/// `M_core`, `M_bg`, `S²`, the third cumulants and the fourth of every neuron.
 #[derive(Default)]
 struct Sums {
     core: Vec<f64>,
@@ -93,26 +123,36 @@ struct Sums {
     variance: Vec<f64>,
     core_third: Vec<f64>,
     background_third: Vec<f64>,
+    fourth: Vec<f64>,
 }
 
-struct MeanField<'a> {
-    spec: &'a RunSpec,
-    signs: &'a [i8],
-    m: usize,
-    d_core: usize,
-    id: Features,
-    ood: Features,
-    /// Whether any feature is skewed.
-    skewed: bool,
+/// What the hinge takes from the gradient of every neuron, in units of `α η/2m`: a term in `σ_j² v_kj`, one in `μ_j` for
+/// core and one for background features, and terms in `σ_j² u_j`. Derived: gated phase ([`super::gated`]).
+pub(super) struct Withheld {
+    pub stretch: Vec<f64>,
+    pub core: Vec<f64>,
+    pub background: Vec<f64>,
+    /// Directions `u`, and what of each every neuron loses.
+    pub along: Vec<(Vec<f64>, Vec<f64>)>,
+}
+
+/// The weights under the mean-field dynamics.
+pub(super) struct MeanField<'a> {
+    pub spec: &'a RunSpec,
+    pub signs: &'a [i8],
+    pub m: usize,
+    pub d_core: usize,
+    pub id: Features,
+    pub ood: Features,
     /// `v_kj⁽⁰⁾` at `[j × m + k]`: a feature's weights side by side.
     start: Vec<f64>,
     /// `v_kj`, likewise.
-    weights: Vec<f64>,
+    pub weights: Vec<f64>,
     sums: Sums,
 }
 
 impl<'a> MeanField<'a> {
-    fn new(spec: &'a RunSpec, signs: &'a [i8], initial: &[f32]) -> Self {
+    pub fn new(spec: &'a RunSpec, signs: &'a [i8], initial: &[f32]) -> Self {
         let (m, data) = (signs.len(), &spec.data);
         let d0 = data.d0();
         let id = Features::new(&data.core, &data.background);
@@ -123,9 +163,8 @@ impl<'a> MeanField<'a> {
                 weights[j * m + k] = f64::from(v);
             }
         }
-        let skewed = id.third.iter().any(|&k| k != 0.0);
         let (start, d_core) = (weights.clone(), data.core.count);
-        let mut field = Self { spec, signs, m, d_core, id, ood, skewed, start, weights, sums: Sums::default() };
+        let mut field = Self { spec, signs, m, d_core, id, ood, start, weights, sums: Sums::default() };
         field.sum();
         field
     }
@@ -139,20 +178,25 @@ impl<'a> MeanField<'a> {
             &mut self.sums.variance,
             &mut self.sums.core_third,
             &mut self.sums.background_third,
+            &mut self.sums.fourth,
         ] {
             sum.clear();
             sum.resize(m, 0.0);
         }
         for (j, row) in self.weights.chunks_exact(m).enumerate() {
-            let (mu, variance, third) = (self.id.mean[j], self.id.variance[j], self.id.third[j]);
+            let (mu, variance, third, fourth) =
+                (self.id.mean[j], self.id.variance[j], self.id.third[j], self.id.fourth[j]);
             let (mean, cumulant) = if j < self.d_core {
                 (&mut self.sums.core, &mut self.sums.core_third)
             } else {
                 (&mut self.sums.background, &mut self.sums.background_third)
             };
-            for ((mean, square), v) in mean.iter_mut().zip(&mut self.sums.variance).zip(row) {
+            let squares = self.sums.variance.iter_mut().zip(&mut self.sums.fourth);
+            for ((mean, (square, quartic)), v) in mean.iter_mut().zip(squares).zip(row) {
+                let v_squared = v * v;
                 *mean += mu * v;
-                *square += variance * v * v;
+                *square += variance * v_squared;
+                *quartic += fourth * (v_squared * v_squared);
             }
             if third != 0.0 {
                 cumulant.iter_mut().zip(row).for_each(|(sum, v)| *sum += third * v * v * v);
@@ -161,22 +205,18 @@ impl<'a> MeanField<'a> {
     }
 
     /// `(P_y, f_y)` of neuron `k` for `y = ±1`.
-    fn gate(&self, k: usize, y: f64) -> Gate {
+    pub fn gate(&self, k: usize, y: f64) -> Gate {
         if self.spec.activation == Activation::Identity {
             return Gate { probability: 1.0, density: 0.0 };
         }
         let mean = y * self.sums.core[k] + self.sums.background[k];
         let deviation = self.sums.variance[k].sqrt();
-        let mut gate = Gate::new(mean, deviation);
-        if self.skewed {
-            let third = y * self.sums.core_third[k] + self.sums.background_third[k];
-            gate.probability = skewed_probability(mean, deviation, third);
-        }
-        gate
+        let third = y * self.sums.core_third[k] + self.sums.background_third[k];
+        Gate::shaped(mean, deviation, third, self.sums.fourth[k])
     }
 
-    /// One step.
-    fn advance(&mut self) {
+    /// One step, less what the hinge withholds from it.
+    pub fn advance(&mut self, withheld: Option<&Withheld>) {
         if self.spec.frozen {
             return;
         }
@@ -194,12 +234,23 @@ impl<'a> MeanField<'a> {
             stretch[k] = signed * (plus.density - minus.density);
             core_drive[k] = signed * (plus.probability + minus.probability);
             background_drive[k] = signed * (plus.probability - minus.probability);
+            if let Some(withheld) = withheld {
+                stretch[k] -= signed * withheld.stretch[k];
+                core_drive[k] -= signed * withheld.core[k];
+                background_drive[k] -= signed * withheld.background[k];
+            }
         }
         for (j, row) in self.weights.chunks_exact_mut(m).enumerate() {
             let (mu, variance) = (self.id.mean[j], self.id.variance[j]);
             let drive = if j < self.d_core { &core_drive } else { &background_drive };
             for ((v, stretch), drive) in row.iter_mut().zip(&stretch).zip(drive) {
                 *v = (keep + variance * stretch) * *v + mu * drive;
+            }
+            for (direction, losses) in withheld.iter().flat_map(|withheld| &withheld.along) {
+                let to = rate * variance * direction[j];
+                for ((v, loss), &sign) in row.iter_mut().zip(losses).zip(self.signs) {
+                    *v -= f64::from(sign) * to * loss;
+                }
             }
         }
         self.sum();
@@ -233,7 +284,7 @@ impl<'a> MeanField<'a> {
         1.0 - 0.5 * (gated[0] + gated[1])
     }
 
-    fn evaluation(&self, features: &Features) -> Evaluation {
+    pub fn evaluation(&self, features: &Features) -> Evaluation {
         let [plus, minus] = [1.0, -1.0].map(|y| self.margin_law(features, y));
         let margin = 0.5 * (plus.mean + minus.mean);
         // Nearer to 0 the shape of the law matters, and a bundle of parallel neurons that switch off together is not
@@ -249,7 +300,7 @@ impl<'a> MeanField<'a> {
         }
     }
 
-    fn record(&self, step: u64, active_fraction: f64) -> Record {
+    pub fn record(&self, step: u64, active_fraction: f64, [id, ood]: [Evaluation; 2]) -> Record {
         let m = self.m;
         let probability = |own: f64| {
             let p = (0..m).map(|k| self.gate(k, own * f64::from(self.signs[k])).probability).collect();
@@ -290,8 +341,8 @@ impl<'a> MeanField<'a> {
                 own: probability(1.0),
                 other: probability(-1.0),
             },
-            id: self.evaluation(&self.id),
-            ood: self.evaluation(&self.ood),
+            id,
+            ood,
             active_fraction,
             max_abs_core: core.0,
             max_abs_background: bg.0,
@@ -465,7 +516,12 @@ mod tests {
                     gained(|r| &r.neurons.background, k) / (law.background(&spec, 4000) - law.background(&spec, 3900));
                 assert!((core - 1.0).abs() < 1e-3 && (background - 1.0).abs() < 1e-3, "{core} {background}");
                 let p = records[1].neurons.other.p[k];
-                assert!((p / law.p_other - 1.0).abs() < 0.02, "{d_core}, {d_bg}: {p} {}", law.p_other);
+                // The law with the kurtosis, which it leaves out: κ₄ = −1/120 a feature, weights w = rate/(μ d).
+                let quartic = |rate: f64, count: usize| count as f64 * (rate / (0.5 * count as f64)).powi(4);
+                let fourth = -(quartic(law.core_rate, d_core) + quartic(law.background_rate, d_bg)) / 120.0;
+                let expected =
+                    Gate::shaped(law.background_rate - law.core_rate, law.deviation_rate, 0.0, fourth).probability;
+                assert!((p / expected - 1.0).abs() < 0.02, "{d_core}, {d_bg}: {p} {expected}");
             }
             for domain in [Domain::Id, Domain::Ood] {
                 let margin = |record: &Record| if domain == Domain::Id { record.id.margin } else { record.ood.margin };

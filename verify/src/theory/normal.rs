@@ -37,6 +37,31 @@ impl Gate {
         }
     }
 
+    /// Of a sum of many terms, normal up to its third and fourth cumulants: `Pr[s ≥ 0] = Φ(w(M/S))`, density
+    /// `φ(w) w'/S`.
+    ///
+    /// `w(x) = x + γ/6 (x² − 1) − κ/24 (x³ − 3x) + γ²/36 (4x³ − 7x)`, `γ` the skewness and `κ` the excess kurtosis: Cornish
+    /// and Fisher's transform to the normal, right to the order `1/n` for `n` like terms. Beyond 5 deviations `w − x` keeps
+    /// its value, so that a polynomial does not turn the tail round. Unlike Edgeworth's series it stays a probability.
+    /// Four deviations out a sum of 12 uniform terms has 8.5e-6, this law 1.2e-5, the normal law 3.2e-5.
+    pub fn shaped(mean: f64, deviation: f64, third: f64, fourth: f64) -> Self {
+        if deviation <= 0.0 || (third == 0.0 && fourth == 0.0) {
+            return Self::new(mean, deviation);
+        }
+        let (x, variance) = (mean / deviation, deviation * deviation);
+        let (skewness, kurtosis) = (third / (variance * deviation), fourth / (variance * variance));
+        let (z, square) = (x.clamp(-5.0, 5.0), skewness * skewness);
+        let shift = skewness / 6.0 * (z * z - 1.0) - kurtosis / 24.0 * z * (z * z - 3.0)
+            + square / 36.0 * z * (4.0 * z * z - 7.0);
+        let slope = if z == x {
+            skewness / 3.0 * z - kurtosis / 8.0 * (z * z - 1.0) + square / 36.0 * (12.0 * z * z - 7.0)
+        } else {
+            0.0
+        };
+        let w = x + shift;
+        Self { probability: cdf(w), density: (pdf(w) * (1.0 + slope) / deviation).max(0.0) }
+    }
+
     /// `E max(s, 0) = M Φ(M/S) + S φ(M/S)`.
     pub fn rectified_mean(&self, mean: f64, deviation: f64) -> f64 {
         // Far out at the left the two terms cancel, and rounding could leave a negative number.
@@ -74,6 +99,48 @@ mod tests {
             let slope = (cdf(x - 2.0 * h) - 8.0 * cdf(x - h) + 8.0 * cdf(x + h) - cdf(x + 2.0 * h)) / (12.0 * h);
             assert!((slope / pdf(x) - 1.0).abs() < 1e-6, "{x}");
         }
+    }
+
+    /// `Pr[u₁ + … + u_n ≥ x]`, uniform terms: Irwin and Hall's `1/n! Σ_k (−1)^k C(n, k) (n − x − k)₊^n`.
+    fn uniform_sum_above(n: i32, x: f64) -> f64 {
+        let (mut sum, mut binomial, mut factorial) = (0.0, 1.0, 1.0);
+        for k in 0..n {
+            sum += binomial * (f64::from(n) - x - f64::from(k)).max(0.0).powi(n);
+            binomial *= -f64::from(n - k) / f64::from(k + 1);
+            factorial *= f64::from(k + 1);
+        }
+        sum / factorial
+    }
+
+    #[test]
+    fn shape_mends_the_tails_of_uniform_sums() {
+        let (n, variance) = (12, 1.0);
+        // −1/120 is the fourth cumulant of one term.
+        let gate = |mean: f64| Gate::shaped(mean, variance, 0.0, -f64::from(n) / 120.0);
+        for mean in [-4.0, -3.0, -2.0, -1.0, -0.3, 1.0, 3.0_f64] {
+            let exact = uniform_sum_above(n, 6.0 - mean);
+            let (shaped, normal) = (gate(mean).probability / exact - 1.0, cdf(mean) / exact - 1.0);
+            println!("{mean}: {shaped:+.4} {normal:+.4}");
+            assert!(shaped.abs() < 0.2 * normal.abs() || shaped.abs() < 5e-4, "{mean}: {shaped} {normal}");
+            let h = 1e-4;
+            let slope = (gate(mean + h).probability - gate(mean - h).probability) / (2.0 * h);
+            assert!((gate(mean).density / slope - 1.0).abs() < 1e-4, "{mean}");
+        }
+    }
+
+    #[test]
+    fn shape_stays_a_probability() {
+        for third in [-0.8, 0.0, 0.8] {
+            for fourth in [-0.9, 0.0, 0.9] {
+                for mean in [-40.0, -5.0, -1.0, 0.0, 2.0, 5.0, 40.0] {
+                    let gate = Gate::shaped(mean, 1.0, third, fourth);
+                    assert!((0.0..=1.0).contains(&gate.probability) && gate.density >= 0.0);
+                    assert!(mean.abs() < 40.0 || (gate.probability > 0.5) == (mean > 0.0));
+                }
+            }
+        }
+        assert_eq!(Gate::shaped(-1.0, 2.0, 0.0, 0.0), Gate::new(-1.0, 2.0));
+        assert_eq!(Gate::shaped(0.0, 0.0, 1.0, 1.0), Gate::new(0.0, 0.0));
     }
 
     #[test]

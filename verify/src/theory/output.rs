@@ -121,7 +121,7 @@ impl Network<'_> {
 }
 
 /// `Σ_k x_k y_k` in eight interleaved partial sums, which vectorises.
-fn dot(x: &[f64], y: &[f64]) -> f64 {
+pub(super) fn dot(x: &[f64], y: &[f64]) -> f64 {
     let (x_chunks, y_chunks) = (x.chunks_exact(8), y.chunks_exact(8));
     let tail: f64 = x_chunks.remainder().iter().zip(y_chunks.remainder()).map(|(x, y)| x * y).sum();
     let mut lanes = [0.0; 8];
