@@ -102,18 +102,13 @@ pub const ALL: &[Control] = &[
         id: "two-features",
         claim: "mean-field",
         change: "one core and one background feature, each 0 or 1: a pre-activation takes four values, far from Gaussian",
-        apply: |spec| {
-            // The same times in steps, which go by η d₀, and the same ηλ.
-            let scale = spec.data.d0() as f64 / 2.0;
-            spec.learning_rate *= scale;
-            spec.weight_decay /= scale;
-            for group in [&mut spec.data.core, &mut spec.data.background, &mut spec.data.background_ood] {
-                group.count = 1;
-            }
-            let coin = Distribution::Bernoulli { p: 0.3, low: 0.0, high: 1.0 };
-            spec.data.core.laws = vec![coin];
-            spec.data.background.laws = vec![coin];
-        },
+        apply: two_features,
+    },
+    Control {
+        id: "two-features",
+        claim: "gated-phase",
+        change: "one core and one background feature, each 0 or 1: the output takes four values, far from Gaussian",
+        apply: two_features,
     },
     Control {
         id: "shuffled-labels",
@@ -122,6 +117,19 @@ pub const ALL: &[Control] = &[
         apply: shuffled_labels,
     },
 ];
+
+fn two_features(spec: &mut RunSpec) {
+    // The same times in steps, which go by η d₀, and the same ηλ.
+    let scale = spec.data.d0() as f64 / 2.0;
+    spec.learning_rate *= scale;
+    spec.weight_decay /= scale;
+    for group in [&mut spec.data.core, &mut spec.data.background, &mut spec.data.background_ood] {
+        group.count = 1;
+    }
+    let coin = Distribution::Bernoulli { p: 0.3, low: 0.0, high: 1.0 };
+    spec.data.core.laws = vec![coin];
+    spec.data.background.laws = vec![coin];
+}
 
 fn identity(spec: &mut RunSpec) {
     spec.activation = Activation::Identity;

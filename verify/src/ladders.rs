@@ -104,6 +104,25 @@ pub fn self_similar(settings: &Settings) -> Vec<Ladder<RunSpec>> {
     vec![Ladder { factor: "d0", rungs: rungs.collect() }]
 }
 
+/// Features `d₀` through the gated phase: up to 2 T2, recorded every T2/24 from T2/3 to T2 and every T2/8 from there.
+pub fn gated(settings: &Settings) -> Vec<Ladder<RunSpec>> {
+    let ladder = &settings.ladder_gated;
+    let rungs = ladder.d0.iter().map(|&d0| {
+        let shape = Shape::with_features(settings, d0);
+        rung(d0 as f64, ladder.replicates, settings, |seed| {
+            let mut spec = base(settings, shape, seed);
+            spec.batch = ladder.batch;
+            let t2 = t2(settings, &spec);
+            let part = |i: u64| t2 / 24 * i + t2 % 24 * i / 24;
+            spec.steps = part(48);
+            spec.record_steps = std::iter::once(0).chain((8..=24).chain((27..=48).step_by(3)).map(part)).collect();
+            spec.record_steps.dedup();
+            spec
+        })
+    });
+    vec![Ladder { factor: "d0", rungs: rungs.collect() }]
+}
+
 #[derive(Clone, Copy)]
 struct Shape {
     d_core: usize,

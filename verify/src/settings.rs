@@ -22,6 +22,7 @@ pub struct Settings {
     pub ladder_d: LadderD,
     pub ladder_linear: LadderLinear,
     pub ladder_law: LadderLaw,
+    pub ladder_gated: LadderGated,
     pub controls: Controls,
 }
 
@@ -88,6 +89,10 @@ section!(
 section!(
     /// `[ladder_law]`.
     LadderLaw { d0: Vec<usize>, replicates: u64 }
+);
+section!(
+    /// `[ladder_gated]`.
+    LadderGated { d0: Vec<usize>, batch: usize, replicates: u64 }
 );
 section!(
     /// `[controls]`.
@@ -203,6 +208,7 @@ impl Settings {
         settings.ladder_d0.d0.clone_from(&self.controls.d0);
         settings.ladder_m.m.clone_from(&self.controls.m);
         settings.ladder_law.d0.clone_from(&self.controls.d0);
+        settings.ladder_gated.d0.clone_from(&self.controls.d0);
         // The rungs that cost least: few steps where d is large, small batches where it is small.
         let d = &mut settings.ladder_d.d;
         d.drain(..d.len().saturating_sub(2));
@@ -214,6 +220,7 @@ impl Settings {
             &mut settings.ladder_d.replicates,
             &mut settings.ladder_linear.replicates,
             &mut settings.ladder_law.replicates,
+            &mut settings.ladder_gated.replicates,
         ] {
             *replicates = self.controls.replicates;
         }
@@ -253,6 +260,7 @@ impl Settings {
         at_least("model.d_bg", self.model.d_bg, 1, "")?;
         at_least("network.m", self.network.m, 1, "")?;
         at_least("training.batch", self.training.batch, 1, "")?;
+        at_least("ladder_gated.batch", self.ladder_gated.batch, 1, "")?;
         let d0 = (self.model.d_core as u64).saturating_add(self.model.d_bg as u64);
         let sum = " (d0 = model.d_core + model.d_bg)";
         at_least("model.d", self.model.d, d0, sum)?;
@@ -260,6 +268,7 @@ impl Settings {
         for (field, sizes) in [
             ("ladder_d0.d0", &self.ladder_d0.d0),
             ("ladder_law.d0", &self.ladder_law.d0),
+            ("ladder_gated.d0", &self.ladder_gated.d0),
             ("controls.d0", &self.controls.d0),
         ] {
             for &size in sizes {
@@ -291,6 +300,7 @@ impl Settings {
         ladder("ladder_d.d", &self.ladder_d.d)?;
         ladder("ladder_linear.d", &self.ladder_linear.d)?;
         ladder("ladder_law.d0", &self.ladder_law.d0)?;
+        ladder("ladder_gated.d0", &self.ladder_gated.d0)?;
         ladder("controls.d0", &self.controls.d0)?;
         ladder("controls.m", &self.controls.m)?;
         if self.ladder_linear.batch.len() != self.ladder_linear.d.len() {
@@ -307,6 +317,7 @@ impl Settings {
             ("ladder_d.replicates", self.ladder_d.replicates),
             ("ladder_linear.replicates", self.ladder_linear.replicates),
             ("ladder_law.replicates", self.ladder_law.replicates),
+            ("ladder_gated.replicates", self.ladder_gated.replicates),
             ("controls.replicates", self.controls.replicates),
         ] {
             if !(2..=10_000).contains(&replicates) {

@@ -13,7 +13,7 @@ use crate::plan::{Ladder, Measured};
 use crate::report::model::{Mark, Point};
 use crate::settings::Settings;
 use crate::stats::StatsError;
-use crate::theory::mean_field::mean_field;
+use crate::theory::mean_field::{gating_onset, mean_field};
 
 /// Derived: mean-field trajectory.
 pub struct MeanField;
@@ -55,22 +55,39 @@ impl Claim for MeanField {
             "1 % for the Gaussian step and as much for the interval: with d₀ = 16 uniform features and Gaussian weights the \
              kurtosis of a pre-activation is about −0.2, which moves an activation probability by at most 0.005",
         );
-        let check = |quantity: &str, value: &dyn Fn(&Trajectory, &Record) -> f64| {
-            let at_t1 = |run: &Trajectory| {
-                let record = run.at(ladders::t1(settings, &run.spec));
-                record.map_or(f64::NAN, |record| value(run, record))
-            };
-            let ratios = means(features, |run| at_t1(run) / predicted(run).map_or(f64::NAN, at_t1))?;
-            let one: Vec<Point> = features.rungs.iter().map(|rung| Point::at(rung.size, 1.0)).collect();
-            Ok::<_, StatsError>(check_rungs(quantity, SOURCE, features, &ratios, Some(&one), rule))
+        let t1 = |run: &Trajectory| ladders::t1(settings, &run.spec);
+        // The last record before the prediction has a thousandth of the examples gated.
+        let onset = |run: &Trajectory| {
+            let prediction = predicted(run)?;
+            let gated = gating_onset(prediction, 0.001).unwrap_or(u64::MAX);
+            run.records.iter().map(|record| record.step).rfind(|&step| step < gated)
         };
+        let check =
+            |quantity: &str, step: &dyn Fn(&Trajectory) -> Option<u64>, value: &dyn Fn(&Trajectory, &Record) -> f64| {
+                let at = |run: &Trajectory, step: Option<u64>| {
+                    step.and_then(|step| run.at(step)).map_or(f64::NAN, |record| value(run, record))
+                };
+                let ratios =
+                    means(features, |run| at(run, step(run)) / predicted(run).map_or(f64::NAN, |p| at(p, step(run))))?;
+                let one: Vec<Point> = features.rungs.iter().map(|rung| Point::at(rung.size, 1.0)).collect();
+                Ok::<_, StatsError>(check_rungs(quantity, SOURCE, features, &ratios, Some(&one), rule))
+            };
+        let core = |run: &Trajectory, record: &Record| median(&run.aligned_core(record));
+        let background = |_: &Trajectory, record: &Record| median(&record.neurons.background);
+        let at_t1 = |run: &Trajectory| Some(t1(run));
         let checks = vec![
-            check("y Σ_core μ⟨w,m⟩ at T₁ over its prediction (median neurons)", &|run, record| {
-                median(&run.aligned_core(record))
-            })?,
-            check("Σ_bg μ⟨w,m⟩ at T₁ over its prediction (median neurons)", &|_, record| {
-                median(&record.neurons.background)
-            })?,
+            check("y Σ_core μ⟨w,m⟩ at T₁ over its prediction (median neurons)", &at_t1, &core)?,
+            check("Σ_bg μ⟨w,m⟩ at T₁ over its prediction (median neurons)", &at_t1, &background)?,
+            check(
+                "y Σ_core μ⟨w,m⟩ at the last record before the hinge gates, over its prediction (median neurons)",
+                &onset,
+                &core,
+            )?,
+            check(
+                "Σ_bg μ⟨w,m⟩ at the last record before the hinge gates, over its prediction (median neurons)",
+                &onset,
+                &background,
+            )?,
         ];
         Ok(Judgement {
             checks,
@@ -92,6 +109,7 @@ fn error_figure<'a>(
 ) -> crate::report::model::Figure {
     let mut core = vec![];
     let mut background = vec![];
+    let mut other = vec![];
     for (color, rung) in features.rungs.iter().enumerate() {
         let Some((run, prediction)) = rung.runs.first().and_then(|run| Some((run, predicted(run)?))) else { continue };
         let unit = ladders::feature_unit(&run.spec);
@@ -108,6 +126,7 @@ fn error_figure<'a>(
         };
         core.push(series(&name, Mark::Line, color, ratio(&|run, record| median(&run.aligned_core(record)))));
         background.push(series(&name, Mark::Line, color, ratio(&|_, record| median(&record.neurons.background))));
+        other.push(series(&name, Mark::Line, color, ratio(&|_, record| median(&record.neurons.other.p))));
     }
     let axes = |title: &str, series| {
         let mut y = linear("measured / predicted");
@@ -116,9 +135,10 @@ fn error_figure<'a>(
     };
     figure(
         "mean-field",
-        "Measured over predicted sums",
+        "Measured over predicted",
         "Ratio of the medians over neurons, one run a size. The prediction assumes that the hinge gates no example; where \
-         it begins to, near t = 14, the ratio departs from 1.",
-        vec![axes("core", core), axes("background", background)],
+         it begins to, near t = 14, the ratio departs from 1. Right: the median neuron's activation on the other class, \
+         measured on the evaluation examples, whose noise shows.",
+        vec![axes("core", core), axes("background", background), axes("p_oth", other)],
     )
 }

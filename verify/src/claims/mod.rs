@@ -7,6 +7,7 @@ pub mod balance_law;
 pub mod check;
 pub mod draw;
 pub mod envelope;
+pub mod gated;
 pub mod mean_field;
 pub mod measure;
 pub mod thm1;
@@ -89,7 +90,7 @@ pub struct Judgement {
 }
 
 /// Every claim, in the order of the report.
-pub fn all() -> [&'static dyn Claim; 7] {
+pub fn all() -> [&'static dyn Claim; 8] {
     [
         &thm1::ActivationAsymmetry,
         &thm2::LearnedFeatures,
@@ -97,6 +98,7 @@ pub fn all() -> [&'static dyn Claim; 7] {
         &thm4::LinearNetworks,
         &balance_law::BalanceRoot,
         &mean_field::MeanField,
+        &gated::GatedPhase,
         &envelope::Envelope,
     ]
 }
@@ -177,6 +179,8 @@ mod tests {
         settings.training.precision = precision;
         settings.ladder_d0.d0 = vec![4, 8];
         settings.ladder_law.d0 = vec![32, 64];
+        settings.ladder_gated.d0 = vec![4, 8];
+        settings.ladder_gated.batch = 64;
         settings.ladder_m.m = vec![4, 8];
         settings.ladder_d.d = vec![1 << 12, 1 << 14];
         settings.ladder_linear.d = vec![64, 128];

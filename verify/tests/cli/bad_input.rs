@@ -256,16 +256,23 @@ fn distributions_out_of_range() {
 
 #[test]
 fn ladders_that_are_none() {
-    for key in
-        ["ladder_d0.d0", "ladder_m.m", "ladder_d.d", "ladder_linear.d", "ladder_law.d0", "controls.d0", "controls.m"]
-    {
+    for key in [
+        "ladder_d0.d0",
+        "ladder_m.m",
+        "ladder_d.d",
+        "ladder_linear.d",
+        "ladder_law.d0",
+        "ladder_gated.d0",
+        "controls.d0",
+        "controls.m",
+    ] {
         for value in ["[]", "[8]", "[16, 8]", "[8, 8]"] {
             value_refused(&[(key, value)], &[], &[key, "ascending"]);
         }
     }
     value_refused(&[("ladder_linear.batch", "[64]")], &[], &["ladder_linear.batch", "2"]);
     value_refused(&[("ladder_linear.batch", "[64, 0]")], &[], &["batch = 0"]);
-    for section in ["ladder_d0", "ladder_m", "ladder_d", "ladder_linear", "ladder_law", "controls"] {
+    for section in ["ladder_d0", "ladder_m", "ladder_d", "ladder_linear", "ladder_law", "ladder_gated", "controls"] {
         let key = format!("{section}.replicates");
         for value in ["0", "1", "10001"] {
             value_refused(&[(&key, value)], &[], &[&key, "between 2 and 10000"]);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ladders so small that a whole report takes a fraction of a second.
-const TINY: [(&str, &str); 23] = [
+const TINY: [(&str, &str); 26] = [
     ("model.d_core", "4"),
     ("model.d_bg", "4"),
     ("model.d", "182"),
@@ -30,6 +30,9 @@ const TINY: [(&str, &str); 23] = [
     ("ladder_linear.replicates", "2"),
     ("ladder_law.d0", "[4, 8]"),
     ("ladder_law.replicates", "2"),
+    ("ladder_gated.d0", "[4, 8]"),
+    ("ladder_gated.batch", "64"),
+    ("ladder_gated.replicates", "2"),
     ("controls.d0", "[4, 8]"),
     ("controls.m", "[8, 16]"),
     ("controls.replicates", "2"),
