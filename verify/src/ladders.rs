@@ -113,9 +113,11 @@ pub fn gated(settings: &Settings) -> Vec<Ladder<RunSpec>> {
             let mut spec = base(settings, shape, seed);
             spec.batch = ladder.batch;
             let t2 = t2(settings, &spec);
-            let part = |i: u64| t2 / 24 * i + t2 % 24 * i / 24;
-            spec.steps = part(48);
-            spec.record_steps = std::iter::once(0).chain((8..=24).chain((27..=48).step_by(3)).map(part)).collect();
+            let twenty_fourths = (8..=24).chain((27..=48).step_by(3));
+            // Step counts beyond 64 bits are refused later.
+            let step = |i: u64| (t2 / 24).saturating_mul(i).saturating_add(t2 % 24 * i / 24);
+            spec.record_steps = std::iter::once(0).chain(twenty_fourths.map(step)).collect();
+            spec.steps = t2.saturating_mul(2);
             spec.record_steps.dedup();
             spec
         })

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Folder, outcome, tiny};
 
-const CLAIMS: [&str; 7] = ["thm1", "thm2", "thm3", "thm4", "balance-law", "mean-field", "envelope"];
+const CLAIMS: [&str; 8] = ["thm1", "thm2", "thm3", "thm4", "balance-law", "mean-field", "gated-phase", "envelope"];
 
 fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
