@@ -10,6 +10,8 @@
 //! * [`Executor::fill_uniform`]: uniform variates, the same bits on every instruction set.
 //! * [`Executor::forward_dense`], [`Executor::backward_dense`]: the two passes as products, in `f32` or `f64`.
 //!
+//! Elementwise passes of one's own are compiled for the same instruction sets by [`Executor::run`].
+//!
 //! [`mod@reference`] has the first three in naive `f64`, and the scalar definition of the last.
 //!
 //! ```
@@ -41,6 +43,7 @@ mod gemm;
 mod isa;
 mod mask;
 mod pack;
+mod pass;
 mod pool;
 pub mod reference;
 mod relu;
@@ -52,6 +55,7 @@ pub use element::Element;
 pub use error::{IsaError, Operand, ShapeError};
 pub use isa::{Executor, Isa};
 pub use mask::Mask;
+pub use pass::Pass;
 pub use relu::Activation;
 pub use view::{MatMut, MatRef};
 pub use workspace::Workspace;
