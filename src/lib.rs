@@ -20,6 +20,7 @@ pub mod data;
 pub mod dictionary;
 pub mod distribution;
 pub mod error;
+pub mod mlp;
 pub mod network;
 pub mod precision;
 pub mod rng;

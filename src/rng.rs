@@ -33,6 +33,12 @@ pub enum Stream {
     EvalBackground = 9,
     /// Out-of-distribution background features of the evaluation data.
     EvalBackgroundOod = 10,
+    /// Initial parameters of networks of any depth, a block a layer.
+    Mlp = 16,
+    /// Core features of fixed data sets.
+    FixedCore = 17,
+    /// Background features of fixed data sets: block 0 to train on, block 1 to test on.
+    FixedBackground = 18,
 }
 
 /// The generator at `(seed, stream, step, block)`.

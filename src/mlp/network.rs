@@ -1,0 +1,435 @@
+//! Fully connected networks and their gradients, for any depth and activation.
+
+use feature_contamination_kernels::{Executor, MatMut, MatRef, Pass, ShapeError, Workspace};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::activation::{Function, with_function};
+use super::{Activation, Real};
+use crate::error::SpecError;
+use crate::rng::{Stream, stream};
+
+/// Size and kind of a network with one output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Neurons of each hidden layer.
+    pub hidden: usize,
+    /// Number of linear layers, at least 2.
+    pub layers: usize,
+    /// Activation of the hidden layers.
+    pub activation: Activation,
+    /// Whether layers have biases.
+    pub bias: bool,
+    /// Output weights ±1/hidden, the first half positive, and not trained; nor is the output's bias.
+    pub frozen_output: bool,
+}
+
+impl Architecture {
+    /// (inputs, outputs) of every layer.
+    pub fn shapes(&self) -> Vec<(usize, usize)> {
+        (0..self.layers)
+            .map(|layer| {
+                let inputs = if layer == 0 { self.inputs } else { self.hidden };
+                (inputs, if layer + 1 == self.layers { 1 } else { self.hidden })
+            })
+            .collect()
+    }
+
+    /// # Errors
+    /// A size of 0, or fewer than two layers.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        for (field, value, least) in
+            [("inputs", self.inputs, 1), ("hidden", self.hidden, 1), ("layers", self.layers, 2)]
+        {
+            if value < least {
+                return Err(SpecError::new(field, value, format!("at least {least}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A layer x ↦ W x + b.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear<T = f32> {
+    /// Number of inputs.
+    pub inputs: usize,
+    /// W, \[outputs × inputs\], row-major.
+    pub weight: Vec<T>,
+    /// b, \[outputs\].
+    pub bias: Option<Vec<T>>,
+}
+
+impl<T> Linear<T> {
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.weight.len() / self.inputs.max(1)
+    }
+}
+
+/// h(x) = W_L act(… act(W₁ x + b₁) …) + b_L.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network<T = f32> {
+    /// The layers, the one that reads the input first; at least two, the last one with one output.
+    pub layers: Vec<Linear<T>>,
+    /// Activation of the hidden layers.
+    pub activation: Activation,
+    /// Whether the last layer stays as it is.
+    pub frozen_output: bool,
+}
+
+impl<T: Real> Network<T> {
+    /// PyTorch's default: weights and biases uniform on ±1/√inputs. A frozen output has ±1/hidden in halves, its bias
+    /// drawn like the others.
+    ///
+    /// # Errors
+    /// An architecture that is none.
+    pub fn init(architecture: &Architecture, seed: u64) -> Result<Self, SpecError> {
+        architecture.validate()?;
+        let shapes = architecture.shapes();
+        let mut layers: Vec<Linear<T>> = Vec::with_capacity(shapes.len());
+        for (index, (inputs, outputs)) in shapes.into_iter().enumerate() {
+            let bound = 1.0 / (inputs as f64).sqrt();
+            let mut rng = stream(seed, Stream::Mlp, 0, index as u64);
+            let mut draw =
+                |len: usize| -> Vec<T> { (0..len).map(|_| T::of(rng.random_range(-bound..bound))).collect() };
+            let weight = draw(outputs * inputs);
+            layers.push(Linear { inputs, weight, bias: architecture.bias.then(|| draw(outputs)) });
+        }
+        if architecture.frozen_output
+            && let Some(output) = layers.last_mut()
+        {
+            let hidden = architecture.hidden;
+            for (k, a) in output.weight.iter_mut().enumerate() {
+                *a = T::of(if k < hidden / 2 { 1.0 } else { -1.0 } / hidden as f64);
+            }
+        }
+        Ok(Self { layers, activation: architecture.activation, frozen_output: architecture.frozen_output })
+    }
+
+    /// Layers that are trained.
+    pub fn trained(&self) -> usize {
+        self.layers.len() - usize::from(self.frozen_output)
+    }
+}
+
+/// The layers' gradients, in their own shapes; 0 for what is not trained.
+pub type Gradients<T> = Vec<Linear<T>>;
+
+/// Gradients of 0 in the shapes of the layers.
+pub fn zero_gradients<T: Real>(network: &Network<T>) -> Gradients<T> {
+    let zeros = |values: &Vec<T>| vec![T::ZERO; values.len()];
+    let zero = |layer: &Linear<T>| Linear {
+        inputs: layer.inputs,
+        weight: zeros(&layer.weight),
+        bias: layer.bias.as_ref().map(zeros),
+    };
+    network.layers.iter().map(zero).collect()
+}
+
+/// Forward and backward pass by dense products: any depth, any activation.
+#[derive(Debug, Default)]
+pub struct Dense<T> {
+    /// act(s) of every hidden layer, \[N × hidden\].
+    hidden: Vec<Vec<T>>,
+    /// s, then act′(s), then ∂L/∂s of every hidden layer.
+    slope: Vec<Vec<T>>,
+    workspace: Workspace,
+}
+
+impl<T: Real> Dense<T> {
+    /// No buffers yet.
+    pub fn new() -> Self {
+        Self { hidden: vec![], slope: vec![], workspace: Workspace::new() }
+    }
+
+    /// h_i of every row of `x`, \[N × inputs\], into `output`, \[N\].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn forward(
+        &mut self,
+        executor: Executor,
+        network: &Network<T>,
+        x: MatRef<'_, T>,
+        output: &mut [T],
+    ) -> Result<(), ShapeError> {
+        let n = x.rows();
+        let (last, hidden_layers) = match network.layers.split_last() {
+            Some(split) if !split.1.is_empty() => split,
+            _ => return Ok(()),
+        };
+        self.hidden.resize_with(hidden_layers.len(), Vec::new);
+        self.slope.resize_with(hidden_layers.len(), Vec::new);
+        for (index, layer) in hidden_layers.iter().enumerate() {
+            let width = layer.outputs();
+            let (before, hidden) = self.hidden.split_at_mut(index);
+            let (hidden, slope) = (&mut hidden[0], &mut self.slope[index]);
+            hidden.resize(n * width, T::ZERO);
+            slope.resize(n * width, T::ZERO);
+            let input = match before.last() {
+                None => x,
+                Some(before) => MatRef::from_row_major(before, n, layer.inputs)?,
+            };
+            executor.gemm(
+                T::ONE,
+                input,
+                MatRef::from_row_major(&layer.weight, width, layer.inputs)?.t(),
+                T::ZERO,
+                MatMut::from_row_major(slope, n, width)?,
+                &mut self.workspace,
+            )?;
+            let head = (index + 1 == hidden_layers.len()).then(|| Head {
+                weight: &last.weight,
+                bias: last.bias.as_ref().map_or(T::ZERO, |bias| bias[0]),
+                output: &mut *output,
+            });
+            let bias = layer.bias.as_deref();
+            with_function!(network.activation, act => executor.run(Activate { act, width, bias, slope, hidden, head }));
+        }
+        Ok(())
+    }
+
+    /// The gradients Σ_i δ_i ∂h_i/∂θ, δ = ∂L/∂h, of what is trained, after [`Dense::forward`] on the same `x`.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn backward(
+        &mut self,
+        executor: Executor,
+        network: &Network<T>,
+        x: MatRef<'_, T>,
+        delta: &[T],
+        gradients: &mut Gradients<T>,
+    ) -> Result<(), ShapeError> {
+        let n = x.rows();
+        let hidden_layers = network.layers.len() - 1;
+        let (gradient_hidden, gradient_output) = gradients.split_at_mut(hidden_layers);
+        let (output, gradient_output) = (&network.layers[hidden_layers], &mut gradient_output[0]);
+        for index in (0..hidden_layers).rev() {
+            let layer = &network.layers[index];
+            let width = layer.outputs();
+            let gradient = &mut gradient_hidden[index];
+            let (slope, above) = self.slope.split_at_mut(index + 1);
+            let slope = &mut slope[index];
+            let bias = gradient.bias.as_deref_mut();
+            if index + 1 == hidden_layers {
+                let hidden = &self.hidden[index];
+                let trained = (!network.frozen_output).then_some(&mut *gradient_output);
+                executor.run(FromOutput { weight: &output.weight, delta, hidden, slope, bias, trained });
+            } else {
+                // ∂L/∂a = ∂L/∂s of the layer above, times its weights; a is not needed again.
+                let into = &mut self.hidden[index];
+                let next = &network.layers[index + 1];
+                executor.gemm(
+                    T::ONE,
+                    MatRef::from_row_major(&above[0], n, next.outputs())?,
+                    MatRef::from_row_major(&next.weight, next.outputs(), width)?,
+                    T::ZERO,
+                    MatMut::from_row_major(into, n, width)?,
+                    &mut self.workspace,
+                )?;
+                executor.run(FromAbove { width, from: into, slope, bias });
+            }
+            let input = match index {
+                0 => x,
+                _ => MatRef::from_row_major(&self.hidden[index - 1], n, layer.inputs)?,
+            };
+            executor.gemm(
+                T::ONE,
+                MatRef::from_row_major(slope, n, width)?.t(),
+                input,
+                T::ZERO,
+                MatMut::from_row_major(&mut gradient.weight, width, layer.inputs)?,
+                &mut self.workspace,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Partial sums that a vectorised sum is made of: a register of `f32`.
+const LANES: usize = 16;
+
+/// Σ_k a_k b_k.
+#[inline(always)]
+pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    let mut sums = [T::ZERO; LANES];
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] = sums[lane] + sums[lane + width];
+        }
+        width /= 2;
+    }
+    a_rest.iter().zip(b_rest).fold(sums[0], |sum, (&a, &b)| sum + a * b)
+}
+
+/// Σ_i x_i in the order in which PyTorch adds a vector up: 4 interleaved rows of 8 lanes, each row in blocks of 16, of
+/// 16 blocks, and so on.
+///
+/// The output bias's gradient is Σ_i δ_i, and under the hinge δ_i = ∓1/N: at first the sum over balanced classes is 0 but
+/// for rounding. Adam makes steps of full length of what rounding leaves, always the same way, so to come to PyTorch's
+/// numbers one has to round as it does.
+pub(super) fn sum_as_pytorch<T: Real>(x: &[T]) -> T {
+    const WIDTH: usize = 8;
+    const ROWS: usize = 4;
+    const LEVELS: usize = 4;
+    let add = |a: &mut [[T; WIDTH]; ROWS], b: &[[T; WIDTH]; ROWS]| {
+        a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, &b)| *a += b);
+    };
+    let (vectors, rest) = x.as_chunks::<WIDTH>();
+    let (rows, last_vectors) = vectors.as_chunks::<ROWS>();
+    let power = (rows.len().next_power_of_two().trailing_zeros() as usize / LEVELS).max(4);
+    let zero = [[T::ZERO; WIDTH]; ROWS];
+    let mut levels = [zero; LEVELS];
+    for (i, row) in rows.iter().enumerate() {
+        add(&mut levels[0], row);
+        // A full block goes up a level, and with it every level that it fills.
+        for level in 1..LEVELS {
+            if !(i + 1).is_multiple_of(1 << (level * power)) {
+                break;
+            }
+            let below = std::mem::replace(&mut levels[level - 1], zero);
+            add(&mut levels[level], &below);
+        }
+    }
+    let [mut sums, above @ ..] = levels;
+    above.iter().for_each(|level| add(&mut sums, level));
+    let [mut lanes, others @ ..] = sums;
+    for vector in last_vectors.iter().chain(&others) {
+        lanes.iter_mut().zip(vector).for_each(|(lane, &x)| *lane += x);
+    }
+    rest.iter().chain(&lanes).fold(T::ZERO, |sum, &x| sum + x)
+}
+
+/// The output layer, read while the last hidden layer's rows are at hand.
+struct Head<'a, T> {
+    weight: &'a [T],
+    bias: T,
+    output: &'a mut [T],
+}
+
+/// s ← s + b; hidden ← act(s), slope ← act′(s), and the output if this is the last hidden layer.
+struct Activate<'a, A, T> {
+    act: A,
+    width: usize,
+    bias: Option<&'a [T]>,
+    slope: &'a mut [T],
+    hidden: &'a mut [T],
+    head: Option<Head<'a, T>>,
+}
+
+impl<A: Function, T: Real> Pass for Activate<'_, A, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { act, width, bias, slope, hidden, mut head } = self;
+        for (i, (slope, hidden)) in slope.chunks_exact_mut(width).zip(hidden.chunks_exact_mut(width)).enumerate() {
+            if let Some(bias) = bias {
+                slope.iter_mut().zip(bias).for_each(|(s, &b)| *s += b);
+            }
+            for (slope, hidden) in slope.iter_mut().zip(&mut *hidden) {
+                (*hidden, *slope) = act.at(*slope);
+            }
+            if let Some(head) = &mut head {
+                head.output[i] = dot(hidden, head.weight) + head.bias;
+            }
+        }
+    }
+}
+
+/// ∂L/∂s_ik = δ_i a_k act′(s_ik); its sums over i are the biases' gradient, and Σ_i δ_i act(s_ik) the output weights'.
+struct FromOutput<'a, T> {
+    weight: &'a [T],
+    delta: &'a [T],
+    hidden: &'a [T],
+    slope: &'a mut [T],
+    bias: Option<&'a mut [T]>,
+    trained: Option<&'a mut Linear<T>>,
+}
+
+impl<T: Real> Pass for FromOutput<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { weight, delta, hidden, slope, mut bias, trained } = self;
+        let width = weight.len();
+        let mut output = trained.map(|linear| {
+            linear.weight.fill(T::ZERO);
+            if let Some(bias) = &mut linear.bias {
+                bias[0] = sum_as_pytorch(delta);
+            }
+            linear.weight.as_mut_slice()
+        });
+        if let Some(bias) = &mut bias {
+            bias.fill(T::ZERO);
+        }
+        for ((&d, hidden), slope) in delta.iter().zip(hidden.chunks_exact(width)).zip(slope.chunks_exact_mut(width)) {
+            slope.iter_mut().zip(weight).for_each(|(s, &a)| *s *= d * a);
+            if let Some(output) = &mut output {
+                output.iter_mut().zip(hidden).for_each(|(g, &h)| *g += d * h);
+            }
+            if let Some(bias) = &mut bias {
+                bias.iter_mut().zip(&*slope).for_each(|(g, &s)| *g += s);
+            }
+        }
+    }
+}
+
+/// ∂L/∂s = ∂L/∂a · act′(s), and the biases' gradient.
+struct FromAbove<'a, T> {
+    width: usize,
+    from: &'a [T],
+    slope: &'a mut [T],
+    bias: Option<&'a mut [T]>,
+}
+
+impl<T: Real> Pass for FromAbove<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { width, from, slope, mut bias } = self;
+        if let Some(bias) = &mut bias {
+            bias.fill(T::ZERO);
+        }
+        for (from, slope) in from.chunks_exact(width).zip(slope.chunks_exact_mut(width)) {
+            slope.iter_mut().zip(from).for_each(|(s, &d)| *s *= d);
+            if let Some(bias) = &mut bias {
+                bias.iter_mut().zip(&*slope).for_each(|(g, &s)| *g += s);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_rounds_as_pytorchs() {
+        // torch.sum of ±1/n, the first half negative, in single precision (PyTorch 2.15 on x86-64).
+        for (n, expected) in [
+            (1000, 1.839_362_1e-8f32),
+            (100, 0.0),
+            (24, 7.450_581e-9),
+            (70, 3.725_290_3e-9),
+            (1001, 0.000_998_982_6),
+            (2000, 1.396_983_9e-8),
+            (37, 0.027_027_026),
+        ] {
+            let x: Vec<f32> = (0..n).map(|i| if i < n / 2 { -1.0 } else { 1.0 } / n as f32).collect();
+            assert_eq!(sum_as_pytorch(&x), expected, "{n}");
+        }
+        // Through all levels: integers add up without rounding.
+        let x: Vec<f32> = (0..70_001).map(|i| (i % 7) as f32).collect();
+        assert_eq!(sum_as_pytorch(&x), x.iter().sum());
+    }
+}
