@@ -168,7 +168,7 @@ fn training_is_the_plain_loop_whatever_path_it_takes() {
                     paths.insert(training.path());
                     for (step, &expected) in expected.iter().enumerate() {
                         training.advance().unwrap();
-                        let found = training.train_loss();
+                        let found = training.train_loss().unwrap();
                         // Adam turns a gradient that is 0 but for rounding into a step of full length; hence not 1e-6.
                         assert!(
                             (found - expected).abs() < 2e-5 * expected.abs().max(0.1),
@@ -179,8 +179,37 @@ fn training_is_the_plain_loop_whatever_path_it_takes() {
             }
         }
     }
-    // Fused and dense, in latent coordinates, in ambient ones, and with ambient weights over latent products.
-    assert_eq!(paths.len(), 6, "{paths:?}");
+    // Lazy, fused and dense; in latent coordinates, in ambient ones, and, unless lazy, with ambient weights over latent
+    // products.
+    assert_eq!(paths.len(), 8, "{paths:?}");
+}
+
+/// The lazy passes through all that can happen to them: samples turn on and off, steps are short, then too long.
+#[test]
+fn laziness_changes_nothing() {
+    let executor = Executor::detect().unwrap();
+    let toy = Toy::draw(Labels::Linear, 150, 6, 6, 40, 9).unwrap();
+    for bias in [false, true] {
+        let activation = Activation::Relu;
+        let architecture = Architecture { inputs: 40, hidden: 20, layers: 2, activation, bias, frozen_output: true };
+        let network = Network::init(&architecture, 4).unwrap();
+        for (learning_rate, steps) in [(0.02, 1500), (2.0, 150)] {
+            let method = Method::Sgd { momentum: 0.9 };
+            let optimizer = Optimizer { method, learning_rate, weight_decay: 0.001 };
+            let expected = plain_losses(&network, Loss::Hinge, optimizer, &toy, steps);
+            let mut training = Training::new(executor, network.clone(), toy.problem(), Loss::Hinge, optimizer).unwrap();
+            assert!(training.path().starts_with("lazy"), "{}", training.path());
+            for (step, &expected) in expected.iter().enumerate() {
+                training.advance().unwrap();
+                let found = training.train_loss().unwrap();
+                assert!(
+                    (found - expected).abs() < 1e-5,
+                    "rate {learning_rate}, step {step}: {found}, plainly {expected}"
+                );
+            }
+            assert!(learning_rate > 1.0 || expected[1499] < 0.5 * expected[0], "{expected:?}");
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 pub mod activation;
 mod data;
 mod fused;
+mod lazy;
 pub mod loss;
 pub mod network;
 pub mod optimizer;

@@ -4,6 +4,7 @@ use feature_contamination_kernels::{Executor, MatMut, MatRef, Pass, ShapeError, 
 
 use super::Loss;
 use super::fused::Fused;
+use super::lazy::Lazy;
 use super::network::{Dense, Gradients, Network, zero_gradients};
 use super::optimizer::{Optimizer, State};
 use super::span::Basis;
@@ -120,14 +121,15 @@ impl Ambient {
 
 enum Engine {
     Dense(Dense<f32>),
-    Fused { passes: Fused, left: f32 },
+    Fused { passes: Fused, left: f32, lazy: Option<Box<Lazy>> },
 }
 
 /// A network in training.
 ///
 /// If all examples lie in the span of the dictionary, x = z B with B an orthonormal basis of it, products run over z.
 /// SGD then trains V = W Bᵀ and lets the rest of W go, which only shrinks and moves no output; Adam and AdamW keep W.
-/// Two-layer networks with an activation that is linear on either side of 0 take the fused passes.
+/// Two-layer networks with an activation that is linear on either side of 0 take the fused passes; with ReLU, the hinge, a
+/// frozen output and SGD, of these only what a step can have changed.
 /// Derived: theory, section 3 (latent reduction).
 pub struct Training {
     executor: Executor,
@@ -195,7 +197,12 @@ impl Training {
             }
         };
         let engine = match Fused::serves(&network) {
-            Some(left) => Engine::Fused { passes: Fused::default(), left },
+            Some(left) => {
+                let lazy = loss == Loss::Hinge && left == 0.0 && network.frozen_output && equivariant;
+                let lazy = lazy
+                    .then(|| Box::new(Lazy::new(&train.x, train.width, problem.train.y, network.layers[0].outputs())));
+                Engine::Fused { passes: Fused::default(), left, lazy }
+            }
             None => Engine::Dense(Dense::new()),
         };
         let gradients = zero_gradients(&network);
@@ -221,15 +228,21 @@ impl Training {
     /// An output is not finite.
     pub fn advance(&mut self) -> Result<(), TrainError> {
         let Self { executor, ref mut network, ref mut gradients, ref mut train, ref mut delta, .. } = *self;
-        forward(executor, &mut self.engine, network, train)?;
-        if !train.output.iter().all(|h| h.is_finite()) {
-            return Err(TrainError::NonFinite { iteration: self.iteration });
-        }
-        executor.run(Slopes { loss: self.loss, output: &train.output, y: &train.y, delta });
-        match &mut self.engine {
-            Engine::Dense(passes) => passes.backward(executor, network, train.rows()?, delta, gradients)?,
-            Engine::Fused { passes, left } => {
-                passes.backward(executor, network, *left, train.extended()?, delta, gradients)?;
+        if let Engine::Fused { lazy: Some(lazy), .. } = &mut self.engine {
+            if !lazy.gradient(executor, network, train.extended()?, gradients)? {
+                return Err(TrainError::NonFinite { iteration: self.iteration });
+            }
+        } else {
+            forward(executor, &mut self.engine, network, train)?;
+            if !train.output.iter().all(|h| h.is_finite()) {
+                return Err(TrainError::NonFinite { iteration: self.iteration });
+            }
+            executor.run(Slopes { loss: self.loss, output: &train.output, y: &train.y, delta });
+            match &mut self.engine {
+                Engine::Dense(passes) => passes.backward(executor, network, train.rows()?, delta, gradients)?,
+                Engine::Fused { passes, left, .. } => {
+                    passes.backward(executor, network, *left, train.extended()?, delta, gradients)?;
+                }
             }
         }
         let rank = network.layers[0].inputs;
@@ -249,9 +262,20 @@ impl Training {
         self.iteration
     }
 
-    /// The mean loss over the training examples, before the last step.
-    pub fn train_loss(&self) -> f64 {
-        self.train.loss(self.loss)
+    /// The mean loss over the training examples, before the last step; at the start before any.
+    ///
+    /// # Errors
+    /// It is not finite.
+    pub fn train_loss(&mut self) -> Result<f64, TrainError> {
+        if self.iteration == 0 {
+            forward(self.executor, &mut self.engine, &self.network, &mut self.train)?;
+        } else if let Engine::Fused { lazy: Some(lazy), .. } = &mut self.engine {
+            // Of the outputs, a step looks only at those that it needs.
+            let mut output = std::mem::take(&mut self.train.output);
+            lazy.outputs(self.executor, &self.network, self.train.extended()?, &mut output)?;
+            self.train.output = output;
+        }
+        self.finite(self.train.loss(self.loss))
     }
 
     /// The mean loss over the test examples, now.
@@ -260,7 +284,10 @@ impl Training {
     /// An output is not finite.
     pub fn test_loss(&mut self) -> Result<f64, TrainError> {
         forward(self.executor, &mut self.engine, &self.network, &mut self.test)?;
-        let loss = self.test.loss(self.loss);
+        self.finite(self.test.loss(self.loss))
+    }
+
+    fn finite(&self, loss: f64) -> Result<f64, TrainError> {
         if loss.is_finite() { Ok(loss) } else { Err(TrainError::NonFinite { iteration: self.iteration }) }
     }
 
@@ -284,7 +311,8 @@ impl Training {
     pub fn path(&self) -> String {
         let passes = match self.engine {
             Engine::Dense(_) => "dense products",
-            Engine::Fused { .. } => "fused passes",
+            Engine::Fused { lazy: None, .. } => "fused passes",
+            Engine::Fused { lazy: Some(_), .. } => "lazy fused passes",
         };
         let width = self.network.layers[0].inputs;
         match &self.ambient {
@@ -335,7 +363,7 @@ fn forward(
     let mut output = std::mem::take(&mut points.output);
     let done = match engine {
         Engine::Dense(passes) => passes.forward(executor, network, points.rows()?, &mut output),
-        Engine::Fused { passes, left } => passes.forward(executor, network, *left, points.extended()?, &mut output),
+        Engine::Fused { passes, left, .. } => passes.forward(executor, network, *left, points.extended()?, &mut output),
     };
     points.output = output;
     done
