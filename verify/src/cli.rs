@@ -1,4 +1,4 @@
-//! The command line: `verify [FLAGS]`, `verify report DIR` and `verify bench-report [FLAGS]`.
+//! The command line: `verify [FLAGS]`, `verify report DIR`, `verify bench-report [FLAGS]` and `verify toy --from FILE.npz`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ use crate::report::model::{ControlReport, Host, Report, SCHEMA_VERSION, Verdict}
 use crate::report::{self, ReportError};
 use crate::settings::{PROFILES, Rate, Settings, SettingsError};
 use crate::stats::StatsError;
+use crate::toy::{self, ToyArgs, ToyError};
 use crate::trajectories;
 
 /// Check the theorems of the feature-contamination paper against simulated trajectories.
@@ -72,6 +73,8 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "reports/bench")]
         out: PathBuf,
     },
+    /// Repeat a run of the authors' script from a file of it and compare; exit status 1 if a curve differs.
+    Toy(ToyArgs),
 }
 
 /// Why the program stops with status 2. One line each.
@@ -140,6 +143,9 @@ pub enum CliError {
     /// The page on the benchmarks cannot be made.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// The authors' script could not be repeated.
+    #[error(transparent)]
+    Toy(#[from] ToyError),
 }
 
 /// Runs the program on the arguments, the program's name first.
@@ -166,6 +172,11 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
             say(&format!("targets: {reached} reached, {missed} not reached, {open} not measured\n"));
             say(&format!("report: {}\n", out.join("index.html").display()));
             return Ok(ExitCode::SUCCESS);
+        }
+        Some(Command::Toy(args)) => {
+            let (matches, summary) = toy::run(&args)?;
+            say(&summary);
+            return Ok(ExitCode::from(u8::from(!matches)));
         }
         None => {}
     }

@@ -17,4 +17,5 @@ pub mod report;
 pub mod settings;
 pub mod stats;
 pub mod theory;
+pub mod toy;
 pub mod trajectories;

@@ -199,7 +199,7 @@ fn trimmed(decimal: &str) -> &str {
 }
 
 /// Digits in groups of three from five digits on, with narrow no-break spaces.
-pub(super) fn grouped(decimal: &str) -> String {
+pub(crate) fn grouped(decimal: &str) -> String {
     let whole = decimal.find('.').unwrap_or(decimal.len());
     if whole < 5 {
         return decimal.to_owned();

@@ -7,3 +7,4 @@ mod harness;
 mod processes;
 mod reports;
 mod results;
+mod toy;
