@@ -97,10 +97,10 @@ impl Real for f32 {
         let x = self.abs();
         let z = self * self;
         let p = -5.704_988_7e-3;
-        let p = p * z + 2.063_908_9e-2;
+        let p = p * z + 2.063_909e-2;
         let p = p * z - 5.373_971_6e-2;
         let p = p * z + 1.333_144_2e-1;
-        let p = p * z - 3.333_328_2e-1;
+        let p = p * z - 3.333_328e-1;
         let near = p * z * self + self;
         let far = (1.0 - 2.0 / (1.0 + Real::exp(2.0 * x))).copysign(self);
         if x < 0.625 { near } else { far }
@@ -117,7 +117,7 @@ impl Real for f32 {
         let p = p * z - 2.685_381_2e-2;
         let p = p * z + 1.128_358_5e-1;
         let p = p * z - 3.761_262_6e-1;
-        let p = p * z + 1.128_379_2;
+        let p = p * z + std::f32::consts::FRAC_2_SQRT_PI;
         let near = p * self;
         let q = 1.0 / if x < 1.0 { 1.0 } else { x };
         let y = q * q;
