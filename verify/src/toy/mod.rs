@@ -62,7 +62,7 @@ pub enum ToyError {
         /// The file.
         file: String,
         /// What happened.
-        source: TrainError,
+        source: Box<TrainError>,
     },
     /// The instruction set asked for is not there.
     #[error(transparent)]
@@ -122,7 +122,7 @@ pub fn run(args: &ToyArgs) -> Result<(bool, String), ToyError> {
     Staging::new(&args.out, &FOLDER)?;
 
     let start = Instant::now();
-    let failed = |source| ToyError::Train { file: args.from.display().to_string(), source };
+    let failed = |source| ToyError::Train { file: args.from.display().to_string(), source: Box::new(source) };
     let (rows, path) = train(&file, executor, iterations, &schedule).map_err(failed)?;
     let outcome = Outcome {
         name: args.from.file_name().unwrap_or_default().to_string_lossy().into_owned(),
