@@ -179,9 +179,8 @@ fn training_is_the_plain_loop_whatever_path_it_takes() {
             }
         }
     }
-    // Lazy, fused and dense; in latent coordinates, in ambient ones, and, unless lazy, with ambient weights over latent
-    // products.
-    assert_eq!(paths.len(), 8, "{paths:?}");
+    // Lazy, fused and dense; in latent coordinates and in ambient ones; fused with ambient weights over latent products.
+    assert_eq!(paths.len(), 7, "{paths:?}");
 }
 
 /// The lazy passes through all that can happen to them: samples turn on and off, steps are short, then too long.

@@ -127,7 +127,8 @@ enum Engine {
 /// A network in training.
 ///
 /// If all examples lie in the span of the dictionary, x = z B with B an orthonormal basis of it, products run over z.
-/// SGD then trains V = W Bᵀ and lets the rest of W go, which only shrinks and moves no output; Adam and AdamW keep W.
+/// SGD then trains V = W Bᵀ and lets the rest of W go, which only shrinks and moves no output; Adam and AdamW keep W, and
+/// run over z in the fused passes alone.
 /// Two-layer networks with an activation that is linear on either side of 0 take the fused passes; with ReLU, the hinge, a
 /// frozen output and SGD, of these only what a step can have changed.
 /// Derived: theory, section 3 (latent reduction).
@@ -166,7 +167,12 @@ impl Training {
         let basis = Basis::of(problem.dictionary, inputs);
         let rank = basis.rank();
         let equivariant = optimizer.is_rotation_equivariant();
-        let cheaper = if equivariant { rank < inputs } else { rank * (n + inputs) < n * inputs };
+        // Adam divides a gradient by its own size, so that what rounding leaves of the data outside of the span shows after some
+        // hundred steps of a smooth network; it is left out only where the fused passes gain by it.
+        let cheaper = match equivariant {
+            true => rank < inputs,
+            false => Fused::serves(&network).is_some() && rank * (n + inputs) < n * inputs,
+        };
         let coordinates = match cheaper && rank > 0 {
             true => basis.coordinates(executor, problem.train.x)?.zip(basis.coordinates(executor, problem.test.x)?),
             false => None,
