@@ -12,10 +12,11 @@ use crate::bench::{self, BenchError};
 use crate::claims::{self, Claim};
 use crate::controls::{self, Control};
 use crate::execute::{RunError, run_all};
+use crate::instrument::{self, false_alarms};
 use crate::judge::{judge_claim, judge_control};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::model::{ControlReport, Host, Report, SCHEMA_VERSION, Verdict};
+use crate::report::model::{ControlReport, Host, Report, SCHEMA_VERSION, Table, Verdict};
 use crate::report::{self, ReportError};
 use crate::settings::{PROFILES, Rate, Settings, SettingsError};
 use crate::stats::StatsError;
@@ -75,6 +76,38 @@ enum Command {
     },
     /// Repeat a run of the authors' script from a file of it and compare; exit status 1 if a curve differs.
     Toy(ToyArgs),
+    /// Measure how often the intervals miss, and hold the quantiles against published values.
+    ///
+    /// Exit status 1 if a method misses more often than it may.
+    Coverage {
+        /// Simulated intervals of each method and sample.
+        #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
+        replicates: u64,
+        /// Seed of the samples.
+        #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
+        seed: u64,
+        /// Folder of the tables.
+        #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
+        out: PathBuf,
+    },
+    /// Judge a profile's claims, without the controls, for many seeds, and count what chance turned.
+    ///
+    /// Resumable: every seed leaves a small file in DIR/seeds, and those that this program has left for these settings are
+    /// not done again. Exit status 1 if more was turned than the family-wise error allows, beyond doubt.
+    FalseAlarms {
+        /// Seeds A to B - 1.
+        #[arg(long, value_name = "A..B", value_parser = false_alarms::seeds)]
+        seeds: std::ops::Range<u64>,
+        /// The profile.
+        #[arg(long, value_name = "NAME", default_value = "quick", value_parser = PROFILES)]
+        profile: String,
+        /// Worker threads, one run each; all cores if left out.
+        #[arg(long, value_name = "N", value_parser = threads)]
+        threads: Option<usize>,
+        /// Folder of the seeds' files and of the table.
+        #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
+        out: PathBuf,
+    },
 }
 
 /// Why the program stops with status 2. One line each.
@@ -178,6 +211,16 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
             say(&summary);
             return Ok(ExitCode::from(u8::from(!matches)));
         }
+        Some(Command::Coverage { replicates, seed, out }) => {
+            let (tables, good) = instrument::statistics(seed, replicates)
+                .map_err(|source| CliError::Statistic { claim: "coverage", source })?;
+            return write_tables(&tables, good, &out);
+        }
+        Some(Command::FalseAlarms { seeds, profile, threads, out }) => {
+            let threads = threads.unwrap_or_else(cores);
+            let (table, good) = false_alarms::run(seeds, &profile, threads, &out)?;
+            return write_tables(&[table], good, &out);
+        }
         None => {}
     }
     let claims = choose(&args.claims)?;
@@ -215,6 +258,13 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
     Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+/// Writes the tables of the instrument; status 1 if they are not good.
+fn write_tables(tables: &[Table], good: bool, out: &std::path::Path) -> Result<ExitCode, CliError> {
+    report::write_tables(tables, out).map_err(CliError::Out)?;
+    say(&format!("{}: {}\n", if good { "as promised" } else { "not as promised" }, out.join("index.html").display()));
+    Ok(ExitCode::from(u8::from(!good)))
+}
+
 /// Plan, simulate, judge.
 fn verify(
     settings: &Settings,
@@ -250,6 +300,7 @@ fn verify(
         elapsed_seconds: 0.0,
         claims: vec![],
         controls: vec![],
+        appendix: instrument::kept(),
     };
     // Every ladder was added to the plan, so that every one resolves.
     for (claim, ladders) in claims.iter().zip(&claim_ladders) {

@@ -9,6 +9,7 @@ pub mod claims;
 pub mod cli;
 pub mod controls;
 pub mod execute;
+pub mod instrument;
 pub mod judge;
 pub mod ladders;
 pub mod plan;

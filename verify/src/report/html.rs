@@ -2,7 +2,7 @@
 
 use super::model::{Check, ClaimReport, ControlReport, Figure, Report, RunSummary, SCHEMA_VERSION, Verdict};
 use super::text::{duration, escape, grouped, html, number};
-use super::{THEORY, figure, theory_page};
+use super::{THEORY, appendix, figure, theory_page};
 
 /// The profiles that the program brings; any other comes from a configuration file.
 const PROFILES: [&str; 2] = ["quick", "full"];
@@ -38,7 +38,7 @@ pub(super) fn render(report: &Report, trajectories: bool) -> String {
         symbol(verdict),
         facts(report),
     );
-    let main = overview(report) + &contents(report) + READING + &claims;
+    let main = overview(report) + &contents(report) + READING + &claims + &appendix::section(&report.appendix);
     document(&title, &header, &main, &footer(report, trajectories))
 }
 
@@ -368,9 +368,14 @@ fn contents(report: &Report) -> String {
         .iter()
         .map(|claim| format!("<li><a href=\"#{}\">{}</a></li>\n", anchor("claim", &claim.id), html(&claim.title)))
         .collect();
+    let appendix = if report.appendix.is_empty() {
+        ""
+    } else {
+        "<li><a href=\"#appendix\">Appendix: the instrument checked</a></li>\n"
+    };
     format!(
         "<nav aria-label=\"Contents\">\n<h2>Contents</h2>\n<ul>\n<li><a href=\"#verdicts\">Verdicts</a></li>\n\
-         <li><a href=\"#controls\">Controls</a></li>\n<li><a href=\"#reading\">How to read this</a></li>\n{claims}\
+         <li><a href=\"#controls\">Controls</a></li>\n<li><a href=\"#reading\">How to read this</a></li>\n{claims}{appendix}\
          <li><a href=\"{THEORY}\">The theory behind the checks</a></li>\n<li><a href=\"#made\">How this was made</a></li>\n</ul>\n</nav>\n"
     )
 }

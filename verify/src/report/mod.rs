@@ -1,5 +1,6 @@
 //! The report: what it says ([`model`]), its figures ([`figure`]), its page ([`html`]), and the folder it is kept in.
 
+mod appendix;
 mod axis;
 pub mod figure;
 pub(crate) mod folder;
@@ -14,6 +15,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use appendix::{write_file, write_tables};
 use folder::Staging;
 use model::{Figure, Report, SCHEMA_VERSION};
 use serde::Deserialize;
@@ -111,6 +113,10 @@ pub fn write(report: &Report, trajectories: Option<&[u8]>, settings_toml: &str, 
         files.push((format!("figures/{}.svg", figure.id), Cow::Owned(figure::svg(figure)?.into_bytes())));
         files.push((format!("series/{}.csv", figure.id), Cow::Owned(series::write(figure).into_bytes())));
     }
+    for table in &report.appendix {
+        let name = format!("series/{}.csv", appendix::file_stem(table));
+        files.push((name, Cow::Owned(appendix::csv(table).into_bytes())));
+    }
     if let Some(trajectories) = trajectories {
         files.push((TRAJECTORIES.to_owned(), Cow::Borrowed(trajectories)));
     }
@@ -198,7 +204,7 @@ fn check_ids(report: &Report, path: &Path) -> Result<(), ReportError> {
             "must have 1 to 100 characters"
         } else if !id.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
             "may have nothing but a-z, 0-9 and '-' in it"
-        } else if seen.contains(&id.as_str()) {
+        } else if seen.contains(&id.as_str()) || id.starts_with("appendix-") {
             "is taken already"
         } else {
             seen.push(id);

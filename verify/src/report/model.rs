@@ -46,6 +46,9 @@ pub struct Report {
     pub claims: Vec<ClaimReport>,
     /// The controls, in order.
     pub controls: Vec<ControlReport>,
+    /// How the instrument itself was checked: tables of its own, measured apart from this report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub appendix: Vec<Table>,
 }
 
 impl Report {
@@ -54,6 +57,26 @@ impl Report {
         self.claims.iter().all(|claim| claim.verdict == Verdict::Holds)
             && self.controls.iter().all(|control| control.caught)
     }
+}
+
+/// A table of the appendix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// File stem of `appendix/<id>.csv`.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// What it shows and how to read it.
+    pub caption: String,
+    /// The command that makes it.
+    pub command: String,
+    /// Commit that it was made from.
+    pub commit: String,
+    /// Heads of the columns, with units.
+    pub columns: Vec<String>,
+    /// Rows of as many cells.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// The machine a report was made on.

@@ -282,5 +282,14 @@ pub(super) fn report() -> Report {
             control("identity", "thm1", "identity activation in place of ReLU", Violated, vec![against]),
             control("ood_equals_id", "thm3", "OOD distribution equal to the ID one", Holds, vec![]),
         ],
+        appendix: vec![Table {
+            id: "coverage".into(),
+            title: "Coverage".into(),
+            caption: "How often an interval misses.".into(),
+            command: "verify coverage".into(),
+            commit: "4f2a9c1e7b".into(),
+            columns: vec!["method".into(), "miss rate".into()],
+            rows: vec![vec!["Student, \"exact\"".into(), "5.0e-2".into()], vec!["<none>".into(), "—".into()]],
+        }],
     }
 }

@@ -6,8 +6,8 @@
 pub mod beta;
 pub mod fit;
 pub mod interval;
+pub mod normal;
 pub mod paired;
-#[cfg(test)]
 pub(crate) mod sampling;
 pub mod student;
 

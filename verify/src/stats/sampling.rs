@@ -1,4 +1,4 @@
-//! Random variates for the tests of this crate.
+//! Random variates, for the coverage of intervals and for the tests of this crate.
 
 /// xoshiro256++ (Blackman and Vigna 2019), seeded by SplitMix64.
 pub(crate) struct Sampler([u64; 4]);
@@ -40,6 +40,7 @@ impl Sampler {
 }
 
 /// Asserts that `hits` of `trials` have probability `nominal`, or at least that (`or_more`), within 4 standard errors.
+#[cfg(test)]
 pub(crate) fn assert_coverage(name: &str, hits: usize, trials: usize, nominal: f64, or_more: bool) {
     let error = 4.0 * (nominal * (1.0 - nominal) / trials as f64).sqrt();
     let coverage = hits as f64 / trials as f64;
