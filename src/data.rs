@@ -157,6 +157,8 @@ impl DataModel {
     /// `x` does not fit `labels`.
     pub fn fill(&self, executor: Executor, draw: Draw, x: &mut [f32], labels: &mut [i8]) -> Result<(), ShapeError> {
         MatRef::from_row_major(x, labels.len(), self.d0())?;
+        #[cfg(feature = "mutations")]
+        let draw = crate::mutation::draw(draw);
         let Draw { seed, purpose, domain, step, first_row } = draw;
         debug_assert_eq!(first_row % BLOCK_ROWS, 0);
         let (core_stream, background_stream) = match (purpose, domain) {
@@ -182,6 +184,8 @@ impl DataModel {
             let rest = MatMut::from_slice_with_strides(&mut x[d_core..], rows, d0 - d_core, d0, 1)?;
             background.fill(executor, place, stream(seed, background_stream, step, block), None, rest)?;
         }
+        #[cfg(feature = "mutations")]
+        crate::mutation::features(x, d0, d_core);
         Ok(())
     }
 

@@ -40,8 +40,10 @@ impl<T: Real> Network<T> {
     pub fn init(spec: &RunSpec) -> Result<Self, SpecError> {
         let (m, d0) = (spec.m, spec.data.d0());
         let signs = draw_signs(spec.seed, m);
-        let a = signs.iter().map(|&sign| T::nearest(f64::from(sign) / m as f64)).collect();
+        let a: Vec<T> = signs.iter().map(|&sign| T::nearest(f64::from(sign) / m as f64)).collect();
         let scale = 1.0 / (spec.d as f64).sqrt();
+        #[cfg(feature = "mutations")]
+        let (a, scale) = crate::mutation::scales(a, scale);
         let mut latent = gaussian_rows(spec.seed, Stream::Init, m, d0, scale);
         latent.iter_mut().for_each(|v| *v = f64::from(*v as f32));
         let mut network =

@@ -7,6 +7,7 @@ use crate::data::{DataModel, Domain, Draw, Purpose, draw_labels};
 use crate::error::SpecError;
 use crate::network::Network;
 use crate::precision::{Precision, Real};
+use crate::probe::{Drift, probe};
 use crate::rng::{BLOCK_ROWS, Stream, stream};
 use crate::spec::{EVAL_CHUNK, Labels, RunSpec};
 use crate::trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};
@@ -43,22 +44,41 @@ fn simulate_in<T: Real>(spec: &RunSpec, executor: Executor) -> Result<Trajectory
     let mut run = Training::<T>::new(spec, executor)?;
     let initial: Vec<f32> = run.latent_weights()?.into_iter().map(|v| v.into() as f32).collect();
     let mut observer = Observer::new(spec, executor, &initial);
+    let mut drift = spec.probe.then(|| Drift::new(spec, executor));
     let mut records = Vec::with_capacity(spec.record_steps.len());
     for &step in &spec.record_steps {
-        while run.step < step {
-            run.advance()?;
+        let target = step;
+        #[cfg(feature = "mutations")]
+        let target = crate::mutation::recorded(target);
+        while run.step < target {
+            advance(&mut run, drift.as_mut())?;
         }
         let latent = run.latent_weights()?;
         if !latent.iter().all(|v| v.is_finite()) {
             return Err(SimulateError::NonFinite { step });
         }
         let active = run.active_fraction()?;
-        records.push(observer.record(&run.network, &latent, (step, active), &mut run.workspace)?);
+        let mut record = observer.record(&run.network, &latent, (step, active), &mut run.workspace)?;
+        if let Some(sum) = drift.as_ref().filter(|_| step < spec.steps).map(|drift| drift.sum.clone()) {
+            advance(&mut run, drift.as_mut())?;
+            let after = run.latent_weights()?;
+            record.probe = Some(probe(spec, executor, &run.network, sum, (&initial, &latent, &after), step)?);
+        }
+        records.push(record);
     }
     while run.step < spec.steps {
         run.advance()?;
     }
     Ok(Trajectory { spec: spec.clone(), signs: run.network.signs, initial, records })
+}
+
+/// One step, and the expected one on top of `drift`.
+fn advance<T: Real>(run: &mut Training<'_, T>, drift: Option<&mut Drift<'_, T>>) -> Result<(), SimulateError> {
+    if let Some(drift) = drift {
+        let latent = run.latent_weights()?;
+        drift.add(&run.network, &latent, run.step)?;
+    }
+    run.advance()
 }
 
 /// A network in training, in the precision of `T`: the state that a step changes, and the buffers it needs.
@@ -133,8 +153,12 @@ impl<'s, T: Real> Training<'s, T> {
                 MatMut::from_row_major(&mut self.gradient, m, width)?,
                 &mut self.workspace,
             )?;
+            #[cfg(feature = "mutations")]
+            crate::mutation::gradient(&mut self.gradient, batch, &self.residual, width, self.spec.data.core.count);
             let keep = T::nearest(self.spec.decay_factor());
             let rate = self.spec.learning_rate / n as f64;
+            #[cfg(feature = "mutations")]
+            let (keep, rate) = crate::mutation::rates(keep, rate);
             let update = |((weights, gradient), a): ((&mut [T], &[T]), &[T])| {
                 let rows = weights.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
                 for ((w, g), &a) in rows.zip(a) {
@@ -190,6 +214,8 @@ impl<'s, T: Real> Training<'s, T> {
         let (n, m, width, d0) = (spec.batch, spec.m, self.network.width, spec.data.d0());
         let draw = Draw { seed: spec.seed, purpose: Purpose::Train, domain: Domain::Id, step: self.step, first_row: 0 };
         fill(&spec.data, self.executor, draw, &mut self.batch, &mut self.labels, &mut self.workspace)?;
+        #[cfg(feature = "mutations")]
+        crate::mutation::labels(&mut self.labels);
         if spec.labels == Labels::Shuffled {
             for (block, labels) in self.labels.chunks_mut(BLOCK_ROWS).enumerate() {
                 draw_labels(stream(spec.seed, Stream::ShuffledLabels, self.step, block as u64).next_u64(), labels);
@@ -227,6 +253,8 @@ impl<'s, T: Real> Training<'s, T> {
         for ((s, &y), &h) in self.residual.iter_mut().zip(&self.labels).zip(&self.output) {
             *s = if T::from(y) * h < T::ONE { y } else { 0 };
         }
+        #[cfg(feature = "mutations")]
+        crate::mutation::residual(&mut self.residual, &self.labels);
         let active = self.residual.iter().filter(|&&s| s != 0).count() as f64 / n as f64;
         self.active = Some(active);
         Ok(active)
@@ -322,6 +350,7 @@ impl<'s, T: Real> Observer<'s, T> {
             max_abs_background: background.max_abs,
             core_displacement: core.displacement,
             background_displacement: background.displacement,
+            probe: None,
         })
     }
 

@@ -76,6 +76,10 @@ pub struct RunSpec {
     /// Distributions whose means weigh `Σ_bg μ_j v_kj`, where they differ from the data's. A background symmetric about
     /// 0 has `μ = 0`, so that its own weights would make the sum vanish by definition.
     pub background_weights: Option<FeatureGroup>,
+    /// Measure a [`Probe`](crate::Probe) at every record before the last step: `O(m d₀)` an evaluated example, without
+    /// the kernels.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
 }
 
 mod activation {
@@ -119,6 +123,7 @@ impl RunSpec {
             labels: Labels::True,
             frozen: false,
             background_weights: None,
+            probe: false,
         }
     }
 
@@ -149,7 +154,14 @@ impl RunSpec {
     /// example.
     pub fn flops(&self) -> f64 {
         let step = 4.0 * self.batch as f64 * self.m as f64 * self.width() as f64;
-        let record = 2.0 * (self.eval_samples + self.ood_samples()) as f64 * self.m as f64 * self.data.d0() as f64;
+        let weights = self.m as f64 * self.data.d0() as f64;
+        let mut record = 2.0 * (self.eval_samples + self.ood_samples()) as f64 * weights;
+        if self.probe {
+            // A plain loop takes some ten times as long for a product.
+            record += 100.0 * self.eval_samples as f64 * weights;
+        }
+        // The expected step, on twice as many examples.
+        let step = if self.probe { 3.0 * step } else { step };
         step * self.steps as f64 + record * self.record_steps.len() as f64
     }
 
@@ -176,7 +188,9 @@ impl RunSpec {
     /// An upper estimate of the memory of its trajectory, in bytes.
     pub fn record_bytes(&self) -> f64 {
         let m = self.m as f64;
-        self.record_steps.len() as f64 * (64.0 * m + 256.0) + 4.0 * m * self.data.d0() as f64
+        let weights = m * self.data.d0() as f64;
+        let probe = if self.probe { 80.0 * weights } else { 0.0 };
+        self.record_steps.len() as f64 * (64.0 * m + 256.0 + probe) + 4.0 * weights
     }
 
     /// Checks every field.

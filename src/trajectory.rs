@@ -2,6 +2,7 @@
 //!
 //! Theory fills the same types, so that prediction and measurement are drawn and compared without glue.
 
+use crate::probe::Probe;
 use crate::spec::RunSpec;
 
 /// The observables of one run.
@@ -56,6 +57,8 @@ pub struct Record {
     pub core_displacement: (f64, f64),
     /// The same over background features.
     pub background_displacement: (f64, f64),
+    /// What the statements at finite size speak of, where the run asks for it.
+    pub probe: Option<Probe>,
 }
 
 /// Observables of every neuron, one entry each.

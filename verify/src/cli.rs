@@ -108,6 +108,21 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
         out: PathBuf,
     },
+    /// Break the simulator on purpose, in one way after another, and see which claims notice.
+    ///
+    /// Exit status 1 if a defect goes unnoticed, or a claim notices none.
+    #[cfg(feature = "mutations")]
+    Mutations {
+        /// Seed of the runs.
+        #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
+        seed: u64,
+        /// Worker threads, one run each; all cores if left out.
+        #[arg(long, value_name = "N", value_parser = threads)]
+        threads: Option<usize>,
+        /// Folder of the tables.
+        #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
+        out: PathBuf,
+    },
 }
 
 /// Why the program stops with status 2. One line each.
@@ -220,6 +235,13 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
             let threads = threads.unwrap_or_else(cores);
             let (table, good) = false_alarms::run(seeds, &profile, threads, &out)?;
             return write_tables(&[table], good, &out);
+        }
+        #[cfg(feature = "mutations")]
+        Some(Command::Mutations { seed, threads, out }) => {
+            let matrix = instrument::mutations::measure(seed, threads.unwrap_or_else(cores))?;
+            let gaps = matrix.gaps();
+            gaps.iter().for_each(|gap| say(&format!("{gap}\n")));
+            return write_tables(&matrix.tables(), gaps.is_empty(), &out);
         }
         None => {}
     }

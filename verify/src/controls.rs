@@ -116,6 +116,25 @@ pub const ALL: &[Control] = &[
         change: "labels shuffled in training: core increments no longer have one sign",
         apply: shuffled_labels,
     },
+    Control {
+        id: "signed-background",
+        claim: "sandwich",
+        change: "background uniform on [−1, 1]: a feature that is negative half of the time can lower its own mean",
+        apply: symmetric_background,
+    },
+    Control {
+        id: "other-means",
+        claim: "berry-esseen",
+        change: "background uniform on [−1, 1], its means still said to be those of [0, 1]: M_y is not the mean of s",
+        apply: symmetric_background,
+    },
+    Control {
+        id: "shuffled-labels",
+        claim: "batch-noise",
+        change: "labels shuffled in training: the step is not the gradient on examples with their labels",
+        apply: shuffled_labels,
+    },
+    Control { id: "frozen", claim: "batch-noise", change: "frozen network: no step is taken", apply: frozen },
 ];
 
 fn two_features(spec: &mut RunSpec) {

@@ -125,6 +125,22 @@ pub fn gated(settings: &Settings) -> Vec<Ladder<RunSpec>> {
     vec![Ladder { factor: "d0", rungs: rungs.collect() }]
 }
 
+/// The model, probed at the start, T0, T1, halfway to T2 and T2, and one step beyond: the statements hold at every size.
+pub fn finite_size(settings: &Settings) -> Vec<Ladder<RunSpec>> {
+    let shape = Shape::of_model(settings);
+    let rung = rung((shape.d_core + shape.d_bg) as f64, 2, settings, |seed| {
+        let mut spec = base(settings, shape, seed);
+        let (t0, t1, t2) = (t0(settings, &spec), t1(settings, &spec), t2(settings, &spec));
+        spec.record_steps = vec![0, t0, t1, t1.midpoint(t2), t2];
+        spec.record_steps.sort_unstable();
+        spec.record_steps.dedup();
+        spec.steps = spec.record_steps[spec.record_steps.len() - 1] + 1;
+        spec.probe = true;
+        spec
+    });
+    vec![Ladder { factor: "d0", rungs: vec![rung] }]
+}
+
 #[derive(Clone, Copy)]
 struct Shape {
     d_core: usize,
@@ -198,6 +214,7 @@ fn base(settings: &Settings, shape: Shape, seed: u64) -> RunSpec {
         labels: Labels::True,
         frozen: false,
         background_weights: None,
+        probe: false,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod balance_law;
 pub mod check;
 pub mod draw;
 pub mod envelope;
+pub mod finite_size;
 pub mod gated;
 pub mod mean_field;
 pub mod measure;
@@ -90,7 +91,7 @@ pub struct Judgement {
 }
 
 /// Every claim, in the order of the report.
-pub fn all() -> [&'static dyn Claim; 8] {
+pub fn all() -> [&'static dyn Claim; 11] {
     [
         &thm1::ActivationAsymmetry,
         &thm2::LearnedFeatures,
@@ -100,6 +101,9 @@ pub fn all() -> [&'static dyn Claim; 8] {
         &mean_field::MeanField,
         &gated::GatedPhase,
         &envelope::Envelope,
+        &finite_size::Sandwich,
+        &finite_size::BerryEsseen,
+        &finite_size::BatchNoise,
     ]
 }
 

@@ -181,7 +181,7 @@ fn summary(seeds: &[Seed], range: &Range<u64>, profile: &str) -> Result<(Table, 
             cell(low, 2),
             cell(high, 2),
         ),
-        format!("verify false-alarms --profile {profile} --seeds {}..{}", range.start, range.end),
+        format!("-- false-alarms --profile {profile} --seeds {}..{}", range.start, range.end),
         &["claim", "check", "violated", "rate at least", "rate at most", "inconclusive", "rate at most"],
         rows,
     );

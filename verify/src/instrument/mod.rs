@@ -5,6 +5,8 @@
 
 pub mod coverage;
 pub mod false_alarms;
+#[cfg(feature = "mutations")]
+pub mod mutations;
 pub mod quantiles;
 
 use crate::report::model::Table;
@@ -40,7 +42,7 @@ fn table(id: &str, title: &str, caption: String, command: String, columns: &[&st
 /// # Errors
 /// A statistic refuses, which would be a defect.
 pub fn statistics(seed: u64, replicates: u64) -> Result<(Vec<Table>, bool), StatsError> {
-    let command = format!("verify coverage --seed {seed} --replicates {replicates}");
+    let command = format!("-- coverage --seed {seed} --replicates {replicates}");
     let coverage = coverage::measure(seed, replicates)?;
     let quantiles = quantiles::measure();
     let good = coverage.iter().all(coverage::Row::kept) && quantiles.iter().all(|row| row.error < quantiles::TOLERANCE);

@@ -52,7 +52,7 @@ fn block(table: &Table, csv: &str) -> String {
     let rows: String = table.rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
     format!(
         "<h3 id=\"table-{id}\">{title}</h3>\n<p>{caption}</p>\n<details{open}><summary>{count} rows</summary>\n{table}\
-         </details>\n<p class=\"soft\"><a href=\"{csv}\">{csv}</a>; made by <code>cargo run --release --bin {command}</code> \
+         </details>\n<p class=\"soft\"><a href=\"{csv}\">{csv}</a>; made by <code>cargo run --release --bin verify {command}</code> \
          at commit <code>{commit}</code></p>\n",
         id = escape(&table.id),
         title = html(&table.title),

@@ -286,7 +286,7 @@ pub(super) fn report() -> Report {
             id: "coverage".into(),
             title: "Coverage".into(),
             caption: "How often an interval misses.".into(),
-            command: "verify coverage".into(),
+            command: "-- coverage".into(),
             commit: "4f2a9c1e7b".into(),
             columns: vec!["method".into(), "miss rate".into()],
             rows: vec![vec!["Student, \"exact\"".into(), "5.0e-2".into()], vec!["<none>".into(), "—".into()]],

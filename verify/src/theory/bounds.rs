@@ -1,6 +1,6 @@
 //! Bounds that hold at every finite size, each with its constant: a violation is a defect of the code or of the bound.
 
-use feature_contamination::{DataModel, RunSpec};
+use feature_contamination::{DataModel, Distribution, RunSpec};
 
 use super::growth_time;
 use super::normal::Gate;
@@ -31,6 +31,11 @@ pub fn berry_esseen(data: &DataModel, v: &[f32], label: i8) -> BerryEsseen {
         variance += moments.variance() * v * v;
         third += moments.abs_central_3 * v.abs().powi(3);
     }
+    berry_esseen_of(mean, variance, third)
+}
+
+/// `|p − Φ| ≤ ε` as [`berry_esseen`] has it, from the sums `M_y`, `S²` and `Σ_j |v_j|³ E|z_j − μ_j|³` of a neuron.
+pub fn berry_esseen_of(mean: f64, variance: f64, third: f64) -> BerryEsseen {
     let deviation = variance.sqrt();
     let error = if deviation > 0.0 { (BERRY_ESSEEN * third / deviation.powi(3)).min(1.0) } else { 0.0 };
     BerryEsseen { normal: Gate::new(mean, deviation).probability, error }
@@ -51,18 +56,37 @@ pub fn hoeffding_activity(mean: f64, squared_range: f64) -> f64 {
     hoeffding_silence(-mean, squared_range)
 }
 
-/// `ε` such that `Pr[|ḡ − E ḡ| ≥ ε] ≤ 1 − confidence` for one coordinate `ḡ` of one step's batch gradient.
+/// `t` with `Pr[Σ_i (X_i − E X_i) ≥ t] ≤ e^(−log)` for independent `X_i` with `X_i − E X_i ≤ reach` and variances that
+/// add up to `variance`: `t = ML/3 + √((ML/3)² + 2VL)`, the root of `t²/(2V + 2Mt/3) = L`.
 ///
-/// `ε = L √(ln(2/δ)/2N)`, `L = range` the length of the interval that holds each summand `a_k y 1[…] x̃_j`: `1/m` for
-/// core features, `2/m` for background features. For many coordinates and steps at once take their number into
-/// `confidence` ([`bonferroni`](crate::stats::bonferroni)); given the past a batch is independent of the weights, so
-/// the union over steps is valid. NaN for a `confidence` outside of `(0, 1)`. Source: Hoeffding 1963.
-pub fn batch_noise(range: f64, batch: usize, confidence: f64) -> f64 {
-    if confidence > 0.0 && confidence < 1.0 {
-        range * ((2.0 / (1.0 - confidence)).ln() / (2.0 * batch as f64)).sqrt()
-    } else {
-        f64::NAN
-    }
+/// For the other side with `E X_i − X_i ≤ reach`. Source: Bernstein's inequality; Boucheron, Lugosi and Massart, 2.10.
+pub fn bernstein(variance: f64, reach: f64, log: f64) -> f64 {
+    let linear = reach * log / 3.0;
+    linear + (linear * linear + 2.0 * variance * log).sqrt()
+}
+
+/// By how much a sum of steps and the sum of the expected ones may differ in one coordinate, in units of `η/m`: exceeded
+/// with probability at most `2e^(−log)`.
+///
+/// The sum is `Σ_s w_s (γ_s − ĝ_s)`, `0 ≤ w_s ≤ 1`, with `squares = Σ_s w_s²` (1 for a single step); `γ_s` is the mean
+/// of `X = y 1[hinge] 1[s ≥ 0] x̃_j` over the batch of `N` examples, `ĝ_s` over `n` fresh ones, so that given the weights
+/// before step `s` the difference has mean 0 and is a sum of independent terms: a martingale. For a core feature `X` is 0
+/// or `z ∈ [a, b]`, an interval of length `ℓ = max(b, 0) − min(a, 0)`: Azuma–Hoeffding, `ℓ √(L/2 (1/N + 1/n) Σw²)`. For
+/// a background feature it is 0 or `±z`, of length `2 max(|a|, |b|)`, but of variance at most `E z²`: Freedman's form of
+/// [`bernstein`], if that is less. Derived: batch noise.
+pub fn batch_noise(law: &Distribution, core: bool, (batch, samples): (usize, usize), squares: f64, log: f64) -> f64 {
+    let (low, high) = law.support();
+    let length = if core { high.max(0.0) - low.min(0.0) } else { 2.0 * low.abs().max(high.abs()) };
+    let (n, samples) = (batch as f64, samples as f64);
+    let spread = (1.0 / n + 1.0 / samples) * squares;
+    let hoeffding = length * (0.5 * log * spread).sqrt();
+    hoeffding.min(bernstein(law.moments().raw[1] * spread, length / n.min(samples), log))
+}
+
+/// `Σ_{s<t} (1−ηλ)^(2(t−1−s))`: the squares of what decay leaves of `t` steps.
+pub fn squared_decays(spec: &RunSpec, step: u64) -> f64 {
+    let keep = spec.decay_factor().powi(2);
+    if keep == 1.0 { step as f64 } else { (1.0 - keep.powf(step as f64)) / (1.0 - keep) }
 }
 
 /// Where the gradients can have moved a weight by a given step: bounds of `α (v_kj − g_t v_kj⁽⁰⁾)`.
@@ -119,7 +143,7 @@ pub fn envelope(spec: &RunSpec, step: u64, max_abs_initial: f64) -> Envelope {
 mod tests {
     use super::*;
     use crate::stats::sampling::Sampler;
-    use feature_contamination::{Distribution, Executor, Precision, simulate};
+    use feature_contamination::{Executor, Precision, simulate};
 
     /// `Pr[⟨v, x̃⟩ ≥ 0 | y]` for Bernoulli features, by adding up all outcomes.
     fn exact_probability(v: &[f32], d_core: usize, p: f64, label: i8) -> f64 {
@@ -175,9 +199,32 @@ mod tests {
 
     #[test]
     fn batch_noise_by_hand() {
-        // √(ln(2/0.05)/(2·100)) = 0.135810.
-        assert!((batch_noise(2.0, 100, 0.95) - 0.271_620_3).abs() < 1e-6);
-        assert!(batch_noise(2.0, 100, 1.0).is_nan());
+        let unit = Distribution::UNIT;
+        // Core: √(2/2 (1/100 + 1/300)) = 0.115470.
+        assert!((batch_noise(&unit, true, (100, 300), 1.0, 2.0) - 0.115_470_05).abs() < 1e-8);
+        // Background, in the limit of large samples √(2/3 · 8 · 2/10⁶) = 0.0032660, and Hoeffding's 0.0056569.
+        assert!((batch_noise(&unit, false, (1_000_000, 1_000_000), 1.0, 8.0) / 0.003_266_0 - 1.0).abs() < 5e-3);
+        // A coin that is always 1 has E z² = 1: Hoeffding is the better one.
+        let sure = Distribution::Point { value: 1.0 };
+        assert!((batch_noise(&sure, false, (100, 100), 4.0, 2.0) - 4.0 * 0.02_f64.sqrt()).abs() < 1e-12);
+        let spec = RunSpec { learning_rate: 0.5, weight_decay: 1.0, ..RunSpec::uniform(4, 4, 64, 8) };
+        assert_eq!(squared_decays(&spec, 3), 1.0 + 0.25 + 0.0625);
+        assert_eq!(squared_decays(&RunSpec { weight_decay: 0.0, ..spec }, 3), 3.0);
+    }
+
+    #[test]
+    fn bernstein_bounds_exact_binomial_tails() {
+        for (n, p) in [(200_u64, 0.1), (1000, 0.5), (1000, 0.004)] {
+            for log in [3.0, 12.0, 20.0] {
+                let t = bernstein(n as f64 * p * (1.0 - p), 1.0 - p, log);
+                let count = (n as f64 * p + t).ceil();
+                // Pr[Bin(n, p) ≥ k] = I_p(k, n − k + 1).
+                let (tail, _) = crate::stats::beta::regularized_beta(count, n as f64 - count + 1.0, p, 1.0 - p);
+                assert!(tail <= (-log).exp(), "{n} {p} {log}: {tail}");
+                // Nor is it far off: the exponent is more than a third of what it could be.
+                assert!(tail.ln() > -3.0 * log, "{n} {p} {log}: {tail}");
+            }
+        }
     }
 
     #[test]

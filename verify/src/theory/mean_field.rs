@@ -348,6 +348,7 @@ impl<'a> MeanField<'a> {
             max_abs_background: bg.0,
             core_displacement: (core.1, core.2),
             background_displacement: (bg.1, bg.2),
+            probe: None,
         }
     }
 }
