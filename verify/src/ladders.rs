@@ -131,10 +131,11 @@ pub fn finite_size(settings: &Settings) -> Vec<Ladder<RunSpec>> {
     let rung = rung((shape.d_core + shape.d_bg) as f64, 2, settings, |seed| {
         let mut spec = base(settings, shape, seed);
         let (t0, t1, t2) = (t0(settings, &spec), t1(settings, &spec), t2(settings, &spec));
-        spec.record_steps = vec![0, t0, t1, t1.midpoint(t2), t2];
+        spec.record_steps = [0, t0, t1, t1.midpoint(t2), t2].into_iter().filter(|&step| step <= t2).collect();
         spec.record_steps.sort_unstable();
         spec.record_steps.dedup();
-        spec.steps = spec.record_steps[spec.record_steps.len() - 1] + 1;
+        // A rate that validation refuses makes these times infinite.
+        spec.steps = t2.saturating_add(1);
         spec.probe = true;
         spec
     });

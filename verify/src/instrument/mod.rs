@@ -18,7 +18,12 @@ pub fn kept() -> Vec<Table> {
     KEPT.iter().filter_map(|text| serde_json::from_str(text).ok()).collect()
 }
 
-const KEPT: &[&str] = &[include_str!("tables/coverage.json"), include_str!("tables/quantiles.json")];
+const KEPT: &[&str] = &[
+    include_str!("tables/coverage.json"),
+    include_str!("tables/quantiles.json"),
+    include_str!("tables/mutations.json"),
+    include_str!("tables/mutations-checks.json"),
+];
 
 /// A number for a cell: `digits` significant ones.
 fn cell(x: f64, digits: usize) -> String {

@@ -6,7 +6,19 @@ use serde_json::Value;
 
 use crate::harness::{Folder, outcome, tiny};
 
-const CLAIMS: [&str; 8] = ["thm1", "thm2", "thm3", "thm4", "balance-law", "mean-field", "gated-phase", "envelope"];
+const CLAIMS: [&str; 11] = [
+    "thm1",
+    "thm2",
+    "thm3",
+    "thm4",
+    "balance-law",
+    "mean-field",
+    "gated-phase",
+    "envelope",
+    "sandwich",
+    "berry-esseen",
+    "batch-noise",
+];
 
 fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -87,7 +99,8 @@ fn the_report_has_the_documented_fields() {
     let outcome = folder.verify(&["--config", "tiny.toml", "--seed", "7", "--threads", "2", "--out", "out"]);
     assert_eq!(outcome.status, Some(1), "{outcome:?}");
     let report = folder.json("out/report.json");
-    let top = ["schema_version", "profile", "seed", "commit", "host", "elapsed_seconds", "claims", "controls"];
+    let top =
+        ["schema_version", "profile", "seed", "commit", "host", "elapsed_seconds", "claims", "controls", "appendix"];
     assert_eq!(keys(&report), BTreeSet::from(top));
     assert_eq!(keys(&report["host"]), BTreeSet::from(["cpu", "isa", "threads"]));
     assert_eq!((&report["seed"], &report["host"]["threads"]), (&7.into(), &2.into()));
