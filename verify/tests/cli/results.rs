@@ -168,7 +168,12 @@ fn the_page_needs_nothing_but_itself() {
     for link in page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         match link.strip_prefix('#') {
             Some(anchor) => assert!(page.contains(&format!("id=\"{anchor}\"")), "{link}"),
-            None => assert!(folder.path("out").join(link).is_file(), "{link}"),
+            None => {
+                let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+                assert!(folder.path("out").join(file).is_file(), "{link}");
+                let id = format!("id=\"{anchor}\"");
+                assert!(anchor.is_empty() || folder.text(&format!("out/{file}")).contains(&id), "{link}");
+            }
         }
     }
 }
