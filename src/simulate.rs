@@ -339,6 +339,9 @@ impl<'s, T: Real> Observer<'s, T> {
             |other: bool| network.signs.iter().enumerate().map(move |(k, &sign)| (usize::from((sign > 0) ^ other), k));
         neurons.own = Frequencies::measured(by_class(false).map(|(y, k)| (active.counts[y][k], active.totals[y])));
         neurons.other = Frequencies::measured(by_class(true).map(|(y, k)| (active.counts[y][k], active.totals[y])));
+        let gated = |(y, k): (usize, usize)| (active.gated[y][k], active.totals[y]);
+        neurons.own_gated = Frequencies::measured(by_class(false).map(gated)).p;
+        neurons.other_gated = Frequencies::measured(by_class(true).map(gated)).p;
         let [core, background] = self.extremes(network, latent, step);
         Ok(Record {
             step,
@@ -400,7 +403,8 @@ impl<'s, T: Real> Observer<'s, T> {
             Domain::Ood => spec.ood_samples(),
         };
         let mut losses = LossSums::default();
-        let mut active = Activations { counts: [vec![0; spec.m], vec![0; spec.m]], totals: [0; 2] };
+        let zeros = || [vec![0; spec.m], vec![0; spec.m]];
+        let mut active = Activations { counts: zeros(), gated: zeros(), totals: [0; 2] };
         let mut counts = vec![0u32; spec.m];
         for first_row in (0..samples).step_by(EVAL_CHUNK) {
             let rows = EVAL_CHUNK.min(samples - first_row);
@@ -426,13 +430,23 @@ impl<'s, T: Real> Observer<'s, T> {
             }
             if domain == Domain::Id {
                 for (class, y) in [-1, 1].into_iter().enumerate() {
-                    let words: Vec<u64> = labels
-                        .chunks(BLOCK_ROWS)
-                        .map(|block| block.iter().enumerate().fold(0, |w, (r, &l)| w | u64::from(l == y) << r))
-                        .collect();
-                    self.mask.active_counts(&words, &mut counts)?;
-                    active.totals[class] += words.iter().map(|w| u64::from(w.count_ones())).sum::<u64>();
-                    active.counts[class].iter_mut().zip(&counts).for_each(|(sum, &c)| *sum += u64::from(c));
+                    let words = |chosen: &dyn Fn(i8, T) -> bool| -> Vec<u64> {
+                        labels
+                            .chunks(BLOCK_ROWS)
+                            .zip(self.output.chunks(BLOCK_ROWS))
+                            .map(|(labels, outputs)| {
+                                let rows = labels.iter().zip(outputs).enumerate();
+                                rows.fold(0, |word, (r, (&l, &h))| word | u64::from(chosen(l, h)) << r)
+                            })
+                            .collect()
+                    };
+                    let of_class = words(&|label, _| label == y);
+                    active.totals[class] += of_class.iter().map(|w| u64::from(w.count_ones())).sum::<u64>();
+                    let gated = words(&|label, h| label == y && T::from(y) * h < T::ONE);
+                    for (words, sums) in [(of_class, &mut active.counts), (gated, &mut active.gated)] {
+                        self.mask.active_counts(&words, &mut counts)?;
+                        sums[class].iter_mut().zip(&counts).for_each(|(sum, &c)| *sum += u64::from(c));
+                    }
                 }
             }
         }
@@ -443,6 +457,8 @@ impl<'s, T: Real> Observer<'s, T> {
 /// How often each neuron was active, by class.
 struct Activations {
     counts: [Vec<u64>; 2],
+    /// The same on examples in the hinge's linear part, `y h < 1`.
+    gated: [Vec<u64>; 2],
     totals: [u64; 2],
 }
 

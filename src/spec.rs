@@ -190,7 +190,7 @@ impl RunSpec {
         let m = self.m as f64;
         let weights = m * self.data.d0() as f64;
         let probe = if self.probe { 80.0 * weights } else { 0.0 };
-        self.record_steps.len() as f64 * (64.0 * m + 256.0 + probe) + 4.0 * weights
+        self.record_steps.len() as f64 * (80.0 * m + 256.0 + probe) + 4.0 * weights
     }
 
     /// Checks every field.

@@ -76,6 +76,10 @@ pub struct NeuronRecord {
     pub own: Frequencies,
     /// `Pr[neuron active]` on examples of the other label, `p_oth`.
     pub other: Frequencies,
+    /// `Pr[neuron active, y h < 1]` on examples of its own label: what drives the gradient once the hinge gates.
+    pub own_gated: Vec<f64>,
+    /// The same on examples of the other label.
+    pub other_gated: Vec<f64>,
 }
 
 /// Probabilities, measured or predicted.

@@ -355,3 +355,39 @@ fn observables_are_what_their_names_say() {
     assert_eq!(network.signs, trajectory.signs);
     assert!(Executor::available().iter().any(|e| e.isa() == Isa::Portable));
 }
+
+#[test]
+fn activation_frequencies_are_counts_over_the_evaluation_data() {
+    let spec = small();
+    let (m, d0, n) = (spec.m, spec.data.d0(), spec.eval_samples);
+    let trajectory = simulate(&spec, executor()).unwrap();
+    let record = trajectory.records.last().unwrap();
+    let mut run = Training::<f32>::new(&spec, executor()).unwrap();
+    (0..spec.steps).for_each(|_| run.advance().unwrap());
+    let weights = run.latent_weights().unwrap();
+    let (mut x, mut y) = (vec![0.0; n * d0], vec![0; n]);
+    let draw = Draw { seed: spec.seed, purpose: Purpose::Evaluate, domain: Domain::Id, step: spec.steps, first_row: 0 };
+    spec.data.fill(executor(), draw, &mut x, &mut y).unwrap();
+    // [neuron][own or other][all or in the hinge's linear part]
+    let mut counts = vec![[[0u32; 2]; 2]; m];
+    for (x, &y) in x.chunks(d0).zip(&y) {
+        let s = |k: usize| (0..d0).map(|j| f64::from(weights[k * d0 + j]) * f64::from(x[j])).sum::<f64>();
+        let h: f64 = (0..m).map(|k| f64::from(trajectory.signs[k]) / m as f64 * s(k).max(0.0)).sum();
+        for k in (0..m).filter(|&k| s(k) >= 0.0) {
+            let counts = &mut counts[k][usize::from(y != trajectory.signs[k])];
+            counts[0] += 1;
+            counts[1] += u32::from(f64::from(y) * h < 1.0);
+        }
+    }
+    let total = |label: i8| f64::from(y.iter().map(|&y| u32::from(y == label)).sum::<u32>());
+    let neurons = &record.neurons;
+    for (k, [own, other]) in counts.iter().enumerate() {
+        let (owns, others) = (total(trajectory.signs[k]), total(-trajectory.signs[k]));
+        assert!((neurons.own.p[k] - f64::from(own[0]) / owns).abs() < 1e-12);
+        assert!((neurons.other.p[k] - f64::from(other[0]) / others).abs() < 1e-12);
+        assert!((neurons.own_gated[k] - f64::from(own[1]) / owns).abs() < 1e-12);
+        assert!((neurons.other_gated[k] - f64::from(other[1]) / others).abs() < 1e-12);
+    }
+    let sum = |pick: fn(&[[u32; 2]; 2]) -> u32| counts.iter().map(pick).sum::<u32>();
+    assert!(sum(|c| c[0][1]) > 0 && sum(|c| c[0][1]) < sum(|c| c[0][0]), "the hinge must gate some and not all");
+}

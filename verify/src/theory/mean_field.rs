@@ -306,6 +306,7 @@ impl<'a> MeanField<'a> {
             let p = (0..m).map(|k| self.gate(k, own * f64::from(self.signs[k])).probability).collect();
             Frequencies::predicted(p)
         };
+        let (own, other) = (probability(1.0), probability(-1.0));
         let data = &self.spec.data;
         // Background sums are weighed as the run's are.
         let weights = self.spec.background_weights.as_ref().unwrap_or(&data.background).moments();
@@ -338,8 +339,11 @@ impl<'a> MeanField<'a> {
                 background,
                 variance: self.sums.variance.clone(),
                 squared_range,
-                own: probability(1.0),
-                other: probability(-1.0),
+                // No example is gated.
+                own_gated: own.p.clone(),
+                other_gated: other.p.clone(),
+                own,
+                other,
             },
             id,
             ood,
