@@ -13,7 +13,8 @@ pub mod student;
 
 pub use fit::{PowerLaw, mean, median, power_law, quantile, sample_variance};
 pub use interval::{
-    bonferroni, clopper_pearson, empirical_bernstein, hoeffding, median_interval, quantile_interval, student_interval,
+    bonferroni, chernoff, clopper_pearson, empirical_bernstein, hoeffding, median_interval, pooled_intervals,
+    quantile_interval, student_interval,
 };
 
 /// Input that a statistic is not defined on.

@@ -22,10 +22,10 @@
 //! step, and `p` is where it steps: `(B − C)/(B + C)` for `C < B`, else 0. That is also the limit of large `d₀`.
 //! Derived: balance law.
 
-use feature_contamination::DataModel;
-use feature_contamination::RunSpec;
 use feature_contamination::data::Domain;
+use feature_contamination::{DataModel, Distribution, FeatureGroup, RunSpec};
 
+use super::inversion::{Block, Characteristic, Gated, gate};
 use super::normal::Gate;
 use super::steps_to_reach;
 
@@ -246,6 +246,129 @@ fn unit(spec: &RunSpec, step: u64) -> f64 {
     super::growth_time(spec, step) / (2.0 * spec.m as f64)
 }
 
+/// Growth from a negligible start with exact gates: the balance law at finite size, time and batch.
+///
+/// The direction is not a fixed point's but what the steps have summed up to, and the gates are those of the true law of
+/// a pre-activation ([`super::inversion`]), not of a normal one:
+///
+/// ```text
+/// core:        w_j ← (1−ηλ) w_j + E[z_j 1[s ≥ 0] | own] + E[z_j 1[s ≥ 0] | other]     from w_j = μ_j after step 1
+/// background:  w_j ← (1−ηλ) w_j + E[z_j 1[s ≥ 0] | own] − E[z_j 1[s ≥ 0] | other]     from w_j = 0
+/// ```
+///
+/// At step 0 a neuron fires at random, so that its core moves by `μ_j` and its background by 0 in the median. That first
+/// step is forgotten as `1/t` where `p_oth` is small and faster elsewhere, since more background raises `p_oth`, which
+/// lowers the growth of background. Batches of `N` examples leave in a weight the noise `Σ_steps 4 Var[z_j 1[s ≥ 0]]/N`
+/// (in units of `(η/2m)²`), which blurs the gate. Derived: balance law at finite size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grown {
+    /// `p_own`.
+    pub p_own: f64,
+    /// `p_oth`.
+    pub p_other: f64,
+    /// `½ {E max(s,0) | own} − ½ {E max(s,0) | other}`, per unit of the growth time over `2m`: that of [`SelfSimilar::margin_rate`].
+    pub margin_rate: f64,
+    /// The same after the shift of the background.
+    pub margin_rate_ood: f64,
+}
+
+/// Features of one law in one group.
+struct Kind {
+    law: Characteristic,
+    second: f64,
+    count: usize,
+    core: bool,
+    weight: f64,
+    noise: f64,
+}
+
+/// The laws of a group with the number of its features that follow each.
+fn kinds(group: &FeatureGroup) -> impl Iterator<Item = (&Distribution, usize)> {
+    let laws = group.laws.len();
+    group.laws.iter().enumerate().map(move |(i, law)| (law, (group.count + laws - 1 - i) / laws))
+}
+
+impl Grown {
+    /// After each of `steps` (ascending, from 1 on) of a run whose start is negligible, before the hinge gates.
+    ///
+    /// Late steps are taken several at a time, 1/32 of the time past, which moves `p_oth` by less than 1e-3 of itself.
+    pub fn after(spec: &RunSpec, steps: &[u64]) -> Vec<Self> {
+        let keep = spec.decay_factor();
+        let kind = |core: bool| {
+            move |(law, count): (&Distribution, usize)| {
+                let second = law.moments().raw[1];
+                let law = Characteristic::new(law);
+                let weight = if core { law.mean() } else { 0.0 };
+                Kind { law, second, count, core, weight, noise: 0.0 }
+            }
+        };
+        let data = &spec.data;
+        let mut state: Vec<Kind> =
+            kinds(&data.core).map(kind(true)).chain(kinds(&data.background).map(kind(false))).collect();
+        let shifted: Vec<Characteristic> =
+            kinds(&data.background_ood).map(|(law, _)| Characteristic::new(law)).collect();
+        let mut done = 1;
+        let mut grown = Vec::with_capacity(steps.len());
+        for &step in steps {
+            while done < step {
+                let [own, other] = gates(&state);
+                let stride = (done / 32).max(1).min(step - done);
+                let decayed = keep.powi(i32::try_from(stride).unwrap_or(i32::MAX));
+                let sum = if keep < 1.0 { (1.0 - decayed) / (1.0 - keep) } else { stride as f64 };
+                let open = own.probability + other.probability;
+                for (i, kind) in state.iter_mut().enumerate() {
+                    let gain = own.features[i] + if kind.core { other.features[i] } else { -other.features[i] };
+                    kind.weight = decayed * kind.weight + sum * gain;
+                    let variance = 0.5 * kind.second * open - 0.25 * gain * gain;
+                    kind.noise = decayed * decayed * kind.noise + sum * 4.0 * variance.max(0.0) / spec.batch as f64;
+                }
+                done += stride;
+            }
+            let [own, other] = gates(&state);
+            let time = super::growth_time(spec, step) / spec.learning_rate;
+            let rate = |domain: Domain| {
+                let rectified = |y: f64| {
+                    let blocks = blocks(&state, y, domain, &shifted);
+                    gate(&blocks, blur(&state)).rectified_mean(&blocks)
+                };
+                0.5 * (rectified(1.0) - rectified(-1.0)) / time
+            };
+            grown.push(Self {
+                p_own: own.probability,
+                p_other: other.probability,
+                margin_rate: rate(Domain::Id),
+                margin_rate_ood: rate(Domain::Ood),
+            });
+        }
+        grown
+    }
+}
+
+/// The pre-activation on examples of the neuron's own label (`y = 1`) or the other (`y = −1`).
+fn blocks<'a>(state: &'a [Kind], y: f64, domain: Domain, shifted: &'a [Characteristic]) -> Vec<Block<'a>> {
+    let mut shifted = shifted.iter();
+    let block = |kind: &'a Kind| {
+        let moved = if kind.core { None } else { shifted.next() };
+        let law = match domain {
+            Domain::Id => &kind.law,
+            Domain::Ood => moved.unwrap_or(&kind.law),
+        };
+        Block { law, count: kind.count, weight: if kind.core { y * kind.weight } else { kind.weight } }
+    };
+    state.iter().map(block).collect()
+}
+
+/// Deviation of what batch noise adds to a pre-activation.
+fn blur(state: &[Kind]) -> f64 {
+    state.iter().map(|kind| kind.count as f64 * kind.noise * kind.second).sum::<f64>().sqrt()
+}
+
+/// The gates on the own and on the other label.
+fn gates(state: &[Kind]) -> [Gated; 2] {
+    let blur = blur(state);
+    [1.0, -1.0].map(|y| gate(&blocks(state, y, Domain::Id, &[]), blur))
+}
+
 /// `Pr[s ≥ 0]` for mean `M`, deviation `S` and third cumulant `K`: `Φ(x) + K/6S³ (x² − 1) φ(x)`, kept in `[0, 1]`.
 fn skewed_probability(mean: f64, deviation: f64, third: f64) -> f64 {
     let gate = Gate::new(mean, deviation);
@@ -259,7 +382,6 @@ fn skewed_probability(mean: f64, deviation: f64, third: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feature_contamination::{Distribution, FeatureGroup};
 
     fn model(core: Distribution, d_core: usize, background: Distribution, d_bg: usize) -> DataModel {
         DataModel {
@@ -400,5 +522,60 @@ mod tests {
         assert!(decaying(1e-4).unwrap() > t2);
         assert!((decaying(1e-9).unwrap() / t2 - 1.0).abs() < 1e-5);
         assert_eq!(decaying(0.1), None);
+    }
+
+    #[test]
+    fn growth_comes_to_the_law_for_many_features() {
+        // Relative deviation from the leading law falls like 1/√d₀ at C ≥ B.
+        for (core, background) in [(1, 1), (3, 5)] {
+            let deviations: Vec<f64> = [4, 16, 64]
+                .iter()
+                .map(|&n| {
+                    let spec = RunSpec { batch: 1 << 20, ..RunSpec::uniform(core * n, background * n, 1 << 40, 16) };
+                    let grown = Grown::after(&spec, &[1 << 14])[0];
+                    assert!(grown.p_own > 0.999, "{grown:?}");
+                    (grown.p_other / balance_root(&spec.data) - 1.0).abs()
+                })
+                .collect();
+            assert!(
+                deviations.is_sorted_by(|a, b| a > b) && deviations[2] < 0.01,
+                "{core}:{background} {deviations:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn margins_agree_with_the_gaussian_ones() {
+        let spec = RunSpec { batch: 1 << 20, ..RunSpec::uniform(32, 32, 1 << 40, 16) };
+        let (grown, law) = (Grown::after(&spec, &[1 << 14])[0], SelfSimilar::finite_size(&spec.data));
+        assert!((grown.margin_rate / law.margin_rate(Domain::Id) - 1.0).abs() < 2e-3, "{grown:?} {law:?}");
+        let ood = grown.margin_rate_ood / law.margin_rate(Domain::Ood);
+        assert!((ood - 1.0).abs() < 0.03, "{grown:?} {}", law.margin_rate(Domain::Ood));
+    }
+
+    #[test]
+    fn several_steps_at_a_time_lose_nothing_and_the_first_step_is_forgotten() {
+        let spec = RunSpec { batch: 1 << 20, ..RunSpec::uniform(16, 16, 1 << 40, 16) };
+        let all: Vec<u64> = (1..=400).collect();
+        let one = Grown::after(&spec, &all);
+        let few = Grown::after(&spec, &[400])[0];
+        assert!((one[399].p_other / few.p_other - 1.0).abs() < 1e-3, "{:?} {few:?}", one[399]);
+        let late = Grown::after(&spec, &[1 << 14])[0].p_other;
+        assert!((one[99].p_other / late - 1.0).abs() < 2e-3 && (one[9].p_other / late - 1.0).abs() < 0.1);
+        // Where p is small the first step fades as 1/t only.
+        let excess = RunSpec { data: DataModel::uniform(20, 12), ..spec };
+        let at = |step| Grown::after(&excess, &[step])[0].p_other;
+        let late = at(1 << 16);
+        let (a, b) = (1.0 - at(100) / late, 1.0 - at(200) / late);
+        assert!(a > 0.01 && (1.5..2.5).contains(&(a / b)), "{a} {b}");
+    }
+
+    #[test]
+    fn features_are_dealt_out_in_turn() {
+        let laws = vec![Distribution::UNIT, Distribution::NEGATIVE_UNIT, Distribution::Point { value: 0.5 }];
+        let group = FeatureGroup { count: 8, laws };
+        let counts: Vec<usize> = kinds(&group).map(|(_, count)| count).collect();
+        let dealt = |i: usize| (0..8).filter(|&j| std::ptr::eq(group.law(j), &group.laws[i])).count();
+        assert_eq!(counts, [dealt(0), dealt(1), dealt(2)]);
     }
 }

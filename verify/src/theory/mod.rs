@@ -7,6 +7,7 @@
 pub mod balance;
 pub mod bounds;
 pub mod gated;
+pub mod inversion;
 pub mod mean_field;
 pub mod normal;
 pub mod output;
