@@ -93,10 +93,40 @@ pub const ALL: &[Control] = &[
         apply: frozen,
     },
     Control {
+        id: "fixed-start",
+        claim: "scaling",
+        change: "the start has deviation 2⁻¹⁰ in every run and does not shrink with d: nor does T₀",
+        apply: |spec| spec.d = (1 << 20) + 1,
+    },
+    Control {
         id: "identity",
         claim: "balance-law",
         change: "identity activation: every neuron is always active",
         apply: identity,
+    },
+    Control {
+        id: "identity",
+        claim: "phase-transition",
+        change: "identity activation: every neuron is always active, whatever B/C",
+        apply: identity,
+    },
+    Control {
+        id: "frozen",
+        claim: "phase-transition",
+        change: "frozen network: neurons fire at random, whatever B/C",
+        apply: frozen,
+    },
+    Control {
+        id: "symmetric-background",
+        claim: "mechanism",
+        change: "background uniform on [−1, 1]: asymmetric activation, but no mean for it to act on",
+        apply: symmetric_background,
+    },
+    Control {
+        id: "frozen",
+        claim: "mechanism",
+        change: "frozen network: the weights stay as they start",
+        apply: frozen,
     },
     Control {
         id: "two-features",

@@ -1,6 +1,6 @@
 //! The ladders of runs that claims are judged on, from the settings.
 
-use feature_contamination::{Activation, Coordinates, Labels, RunSpec, rng};
+use feature_contamination::{Activation, Coordinates, DataModel, Distribution, FeatureGroup, Labels, RunSpec, rng};
 
 use crate::plan::{Ladder, Rung};
 use crate::settings::{Rate, Settings};
@@ -142,6 +142,206 @@ pub fn finite_size(settings: &Settings) -> Vec<Ladder<RunSpec>> {
     vec![Ladder { factor: "d0", rungs: vec![rung] }]
 }
 
+/// `η` of one step size for a whole ladder: the settings' own if they fix one, else `rule`.
+fn one_rate(settings: &Settings, rule: f64) -> f64 {
+    match settings.training.learning_rate {
+        Rate::Fixed(rate) => rate,
+        Rate::Rule(_) => rule,
+    }
+}
+
+/// The middle of a list, where the other factors stand while one varies.
+fn middle<T: Copy>(list: &[T]) -> Option<T> {
+    list.get(list.len() / 2).copied()
+}
+
+/// T0 along `m`, `η` and `d0`, one factor at a time, up to T0 and recorded closely, as [`dimension`] is along `d`. The
+/// coarsest rung has four times `ladder_d.steps_to_t0` steps; along `d0`, where rungs do not share their random numbers, as
+/// many, but four times as many neurons, and the dimension of the largest.
+pub fn onset(settings: &Settings) -> Vec<Ladder<RunSpec>> {
+    let times = &settings.ladder_time;
+    let model = Shape { m: middle(&times.m).unwrap_or(1), ..Shape::of_model(settings) };
+    let rate = |m: usize, d: u64| {
+        let steps = 4.0 * f64::from(settings.ladder_d.steps_to_t0);
+        one_rate(settings, settings.times.t0 * m as f64 / (steps * (d as f64).sqrt()))
+    };
+    let run = |shape: Shape, rate: f64, seed: u64| {
+        let mut spec = timed(settings, shape, rate, seed);
+        // The weights tell when T0 is.
+        spec.eval_samples = 64;
+        let t0 = t0(settings, &spec);
+        schedule(settings, &mut spec, t0, &[], 3);
+        spec
+    };
+    let smallest = times.m.first().copied().unwrap_or(1);
+    let in_m = times.m.iter().map(|&m| {
+        let shape = Shape { m, ..model };
+        paired_rung(m as f64, times.replicates, settings, |seed| run(shape, rate(smallest, model.d), seed))
+    });
+    let in_rate = finer(settings).map(|finer| {
+        let rate = rate(model.m, model.d) / finer;
+        paired_rung(rate, times.replicates, settings, |seed| run(model, rate, seed))
+    });
+    let largest = settings.ladder_d0.d0.last().copied().unwrap_or(2);
+    let (m, d) = (model.m.saturating_mul(4), Shape::with_features(settings, largest).d);
+    let in_d0 = settings.ladder_d0.d0.iter().map(|&d0| {
+        let shape = Shape { m, d, ..Shape::with_features(settings, d0) };
+        rung(d0 as f64, times.replicates, settings, |seed| run(shape, 4.0 * rate(m, d), seed))
+    });
+    vec![
+        Ladder { factor: "m", rungs: in_m.collect() },
+        Ladder { factor: "η", rungs: in_rate.collect() },
+        Ladder { factor: "d0", rungs: in_d0.collect() },
+    ]
+}
+
+/// T1 and T2 along `m`, `η`, `d` and `d0`, one factor at a time, up to the time T2 and recorded closely from an eighth of
+/// it on.
+pub fn learning(settings: &Settings) -> Vec<Ladder<RunSpec>> {
+    let times = &settings.ladder_time;
+    let model = Shape { m: middle(&times.m).unwrap_or(1), ..Shape::of_model(settings) };
+    let coarsest = f64::from(times.steps_per_unit.first().copied().unwrap_or(1));
+    let rate = |m: usize, d0: usize, steps: f64| one_rate(settings, m as f64 / (steps * d0 as f64));
+    let run = |shape: Shape, rate: f64, seed: u64| {
+        let mut spec = timed(settings, shape, rate, seed);
+        let last = t2(settings, &spec);
+        schedule(settings, &mut spec, last, &[], 3);
+        spec.record_steps.retain(|&step| step >= last / 8);
+        spec
+    };
+    let smallest = times.m.first().copied().unwrap_or(1);
+    let in_m = times.m.iter().map(|&m| {
+        let shape = Shape { m, ..model };
+        let rate = rate(smallest, model.d0(), coarsest);
+        paired_rung(m as f64, times.replicates, settings, |seed| run(shape, rate, seed))
+    });
+    let in_rate = finer(settings).map(|finer| {
+        let rate = rate(model.m, model.d0(), coarsest) / finer;
+        paired_rung(rate, times.replicates, settings, |seed| run(model, rate, seed))
+    });
+    let in_d = times.d.iter().map(|&d| {
+        let shape = Shape { d, ..model };
+        let steps = middle(&times.steps_per_unit).map_or(1.0, f64::from);
+        paired_rung(d as f64, times.replicates, settings, |seed| run(shape, rate(model.m, model.d0(), steps), seed))
+    });
+    let (m, largest) = (model.m, times.d0.last().copied().unwrap_or(1));
+    let in_d0 = times.d0.iter().map(|&d0| {
+        let shape = Shape { m, ..Shape::with_features(settings, d0) };
+        rung(d0 as f64, times.replicates, settings, |seed| run(shape, rate(m, largest, coarsest), seed))
+    });
+    vec![
+        Ladder { factor: "m", rungs: in_m.collect() },
+        Ladder { factor: "η", rungs: in_rate.collect() },
+        Ladder { factor: "d", rungs: in_d.collect() },
+        Ladder { factor: "d0", rungs: in_d0.collect() },
+    ]
+}
+
+/// The last of [`learning`], along `d0`.
+pub fn learning_in_features(settings: &Settings) -> Vec<Ladder<RunSpec>> {
+    learning(settings).pop().into_iter().collect()
+}
+
+/// By how much each step size is below the coarsest, the largest first, so that `η` ascends.
+fn finer(settings: &Settings) -> impl Iterator<Item = f64> {
+    let list = &settings.ladder_time.steps_per_unit;
+    let coarsest = f64::from(list.first().copied().unwrap_or(1));
+    list.iter().rev().map(move |&steps| f64::from(steps) / coarsest)
+}
+
+/// A run of the ladders of events.
+fn timed(settings: &Settings, shape: Shape, rate: f64, seed: u64) -> RunSpec {
+    let mut spec = base(settings, shape, seed);
+    spec.learning_rate = rate;
+    spec.batch = settings.ladder_time.batch_per_feature.saturating_mul(shape.d0());
+    spec.eval_samples = settings.ladder_time.eval_samples;
+    spec
+}
+
+/// Kinds of features on which the phase transition is looked at.
+pub struct Mixture {
+    /// Name.
+    pub name: &'static str,
+    core: &'static [Distribution],
+    background: &'static [Distribution],
+}
+
+/// Uniform, skewed, discrete, and unequal ones.
+pub const MIXTURES: [Mixture; 4] = [
+    Mixture { name: "uniform", core: &[Distribution::UNIT], background: &[Distribution::UNIT] },
+    Mixture { name: "Beta(2, 5)", core: &[SKEWED], background: &[SKEWED] },
+    Mixture { name: "coins, Pr[1] = 0.3", core: &[COIN], background: &[COIN] },
+    Mixture {
+        name: "mixed, unequal means",
+        core: &[Distribution::UNIT, Distribution::Uniform { low: 0.2, high: 1.0 }],
+        background: &[COIN, Distribution::Uniform { low: 0.0, high: 0.8 }],
+    },
+];
+
+const SKEWED: Distribution = Distribution::Beta { alpha: 2.0, beta: 5.0, low: 0.0, high: 1.0 };
+const COIN: Distribution = Distribution::Bernoulli { p: 0.3, low: 0.0, high: 1.0 };
+
+impl Mixture {
+    /// `d0` features with `B/C` as near to `ratio` as whole numbers let it be, the shift mirroring the background at 0.
+    pub fn data(&self, d0: usize, ratio: f64) -> DataModel {
+        let square = |laws: &[Distribution]| {
+            laws.iter().map(|law| law.moments().mean().powi(2)).sum::<f64>() / laws.len() as f64
+        };
+        let (core, background) = (square(self.core), square(self.background));
+        let d_core = (d0 as f64 * background / (background + ratio * core)).round() as usize;
+        let d_core = d_core.clamp(1, d0.saturating_sub(1).max(1));
+        let d_bg = d0.saturating_sub(d_core);
+        let mirrored = self.background.iter().map(|law| match *law {
+            Distribution::Uniform { low, high } => Distribution::Uniform { low: -low, high: -high },
+            Distribution::Beta { alpha, beta, low, high } => Distribution::Beta { alpha, beta, low: -low, high: -high },
+            Distribution::Bernoulli { p, low, high } => Distribution::Bernoulli { p, low: -low, high: -high },
+            Distribution::Point { value } => Distribution::Point { value: -value },
+        });
+        DataModel {
+            core: FeatureGroup { count: d_core, laws: self.core.to_vec() },
+            background: FeatureGroup { count: d_bg, laws: self.background.to_vec() },
+            background_ood: FeatureGroup { count: d_bg, laws: mirrored.collect() },
+        }
+    }
+}
+
+/// `B/C` at which `d0` varies, with its name: below the transition, at it, above. Exact for multiples of 8.
+pub const SIDES: [(f64, &str); 3] = [(3.0 / 5.0, "3/5"), (1.0, "1"), (5.0 / 3.0, "5/3")];
+
+/// The phase transition: first, along `B/C` at the largest `d0`, a ladder for each of [`MIXTURES`]; then, along `d0`,
+/// uniform features at each of [`SIDES`].
+pub fn balance(settings: &Settings) -> Vec<Ladder<RunSpec>> {
+    let ladder = &settings.ladder_balance;
+    let largest = ladder.d0.last().copied().unwrap_or(4);
+    let rung_of = |size: f64, data: DataModel| {
+        rung(size, ladder.replicates, settings, |seed| {
+            let shape = Shape { d_core: data.core.count, d_bg: data.background.count, d: 1 << 40, m: ladder.m };
+            let mut spec = base(settings, shape, seed);
+            let steps = f64::from(ladder.steps);
+            let rule = 0.5 * settings.times.t1 * ladder.m as f64 / (steps * data.d0() as f64);
+            spec.learning_rate = one_rate(settings, rule);
+            spec.data = data.clone();
+            spec.batch = ladder.batch;
+            spec.eval_samples = ladder.eval_samples;
+            spec.steps = (t1(settings, &spec) / 2).max(4);
+            spec.record_steps = [2, 3, 4].map(|i| spec.steps / 4 * i).to_vec();
+            spec
+        })
+    };
+    let transitions = MIXTURES.iter().map(|mixture| {
+        let rungs = ladder.ratio.iter().map(|&ratio| {
+            let data = mixture.data(largest, ratio);
+            rung_of(data.b() / data.c(), data)
+        });
+        Ladder { factor: "B/C", rungs: rungs.collect() }
+    });
+    let sides = SIDES.iter().map(|&(ratio, _)| {
+        let rungs = ladder.d0.iter().map(|&d0| rung_of(d0 as f64, MIXTURES[0].data(d0, ratio)));
+        Ladder { factor: "d0", rungs: rungs.collect() }
+    });
+    transitions.chain(sides).collect()
+}
+
 #[derive(Clone, Copy)]
 struct Shape {
     d_core: usize,
@@ -151,6 +351,10 @@ struct Shape {
 }
 
 impl Shape {
+    fn d0(&self) -> usize {
+        self.d_core.saturating_add(self.d_bg)
+    }
+
     fn of_model(settings: &Settings) -> Self {
         let model = &settings.model;
         Self { d_core: model.d_core, d_bg: model.d_bg, d: model.d, m: settings.network.m }
@@ -232,4 +436,58 @@ fn schedule(settings: &Settings, spec: &mut RunSpec, last: u64, marks: &[u64], d
     records.dedup();
     spec.steps = last;
     spec.record_steps = records;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_factor_at_a_time() {
+        let settings = Settings::profile("quick").unwrap();
+        for ladders in [onset(&settings), learning(&settings)] {
+            for ladder in ladders {
+                assert!(ladder.rungs.is_sorted_by(|a, b| a.size < b.size), "{}", ladder.factor);
+                let differ = |f: fn(&RunSpec) -> f64| {
+                    let first = f(ladder.runs().next().unwrap());
+                    ladder.runs().any(|spec| f(spec) != first)
+                };
+                for (factor, varies) in [
+                    ("m", differ(|spec| spec.m as f64)),
+                    ("η", differ(|spec| spec.learning_rate)),
+                    ("d0", differ(|spec| spec.data.d0() as f64)),
+                ] {
+                    assert_eq!(varies, factor == ladder.factor, "{factor} along {}", ladder.factor);
+                }
+                // The paper's d goes with d0.
+                assert!(!differ(|spec| spec.d as f64) || ["d", "d0"].contains(&ladder.factor));
+            }
+        }
+    }
+
+    #[test]
+    fn mixtures_have_the_ratio_that_is_asked_for() {
+        for mixture in MIXTURES {
+            for ratio in [0.5, 0.6, 1.0, 2.0, 3.0] {
+                let data = mixture.data(64, ratio);
+                data.validate().unwrap();
+                assert!((data.b() / data.c() / ratio - 1.0).abs() < 0.08, "{}: {ratio}", mixture.name);
+                for (id, ood) in data.background.moments().iter().zip(data.background_ood.moments()) {
+                    assert!((id.mean() + ood.mean()).abs() < 1e-12 && ood.mean() < 0.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn runs_across_the_transition_are_valid() {
+        let mut settings = Settings::profile("quick").unwrap();
+        settings.ladder_balance.d0 = vec![4, 8];
+        let ladders = balance(&settings);
+        assert_eq!(ladders.len(), MIXTURES.len() + SIDES.len());
+        for spec in ladders.iter().flat_map(Ladder::runs) {
+            spec.validate().unwrap();
+            assert_eq!(spec.record_steps.last(), Some(&spec.steps));
+        }
+    }
 }

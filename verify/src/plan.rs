@@ -8,7 +8,7 @@ use feature_contamination::{RunSpec, Trajectory};
 /// Sizes along one factor, with replicates; `T` is a [`RunSpec`] before and a trajectory after the simulation.
 #[derive(Clone, Debug)]
 pub struct Ladder<T> {
-    /// The factor that varies: `d0`, `d`, `m`.
+    /// The factor that varies: `d0`, `d`, `m`, `η`, `B/C`.
     pub factor: &'static str,
     /// Rungs, ascending in size.
     pub rungs: Vec<Rung<T>>,

@@ -23,6 +23,8 @@ pub struct Settings {
     pub ladder_linear: LadderLinear,
     pub ladder_law: LadderLaw,
     pub ladder_gated: LadderGated,
+    pub ladder_time: LadderTime,
+    pub ladder_balance: LadderBalance,
     pub controls: Controls,
 }
 
@@ -93,6 +95,30 @@ section!(
 section!(
     /// `[ladder_gated]`.
     LadderGated { d0: Vec<usize>, batch: usize, replicates: u64 }
+);
+section!(
+    /// `[ladder_time]`.
+    LadderTime {
+        d0: Vec<usize>,
+        m: Vec<usize>,
+        d: Vec<u64>,
+        steps_per_unit: Vec<u32>,
+        batch_per_feature: usize,
+        eval_samples: usize,
+        replicates: u64,
+    }
+);
+section!(
+    /// `[ladder_balance]`.
+    LadderBalance {
+        d0: Vec<usize>,
+        ratio: Vec<f64>,
+        m: usize,
+        batch: usize,
+        steps: u32,
+        eval_samples: usize,
+        replicates: u64,
+    }
 );
 section!(
     /// `[controls]`.
@@ -214,6 +240,21 @@ impl Settings {
         d.drain(..d.len().saturating_sub(2));
         settings.ladder_linear.d.truncate(2);
         settings.ladder_linear.batch.truncate(2);
+        let time = &mut settings.ladder_time;
+        time.d0.truncate(2);
+        time.m.truncate(2);
+        time.d.truncate(2);
+        time.steps_per_unit.truncate(2);
+        time.replicates = 3;
+        // At C = B, or next to it, and at the greatest excess of background.
+        let balance = &mut settings.ladder_balance;
+        balance.d0.truncate(2);
+        let near = balance.ratio.iter().copied().min_by(|a, b| a.ln().abs().total_cmp(&b.ln().abs()));
+        balance.ratio = near.into_iter().chain(balance.ratio.last().copied()).collect();
+        balance.ratio.dedup();
+        // What is false shows in a few examples.
+        balance.replicates = 2;
+        balance.eval_samples = balance.eval_samples.div_ceil(8).max(8);
         for replicates in [
             &mut settings.ladder_d0.replicates,
             &mut settings.ladder_m.replicates,
@@ -269,6 +310,7 @@ impl Settings {
             ("ladder_d0.d0", &self.ladder_d0.d0),
             ("ladder_law.d0", &self.ladder_law.d0),
             ("ladder_gated.d0", &self.ladder_gated.d0),
+            ("ladder_time.d0", &self.ladder_time.d0),
             ("controls.d0", &self.controls.d0),
         ] {
             for &size in sizes {
@@ -286,11 +328,16 @@ impl Settings {
                 }
             }
         }
-        for (field, sizes) in [("ladder_d.d", &self.ladder_d.d), ("ladder_linear.d", &self.ladder_linear.d)] {
+        for (field, sizes) in [
+            ("ladder_d.d", &self.ladder_d.d),
+            ("ladder_linear.d", &self.ladder_linear.d),
+            ("ladder_time.d", &self.ladder_time.d),
+        ] {
             sizes.iter().try_for_each(|&d| at_least(field, d, d0, sum))?;
         }
         for (field, sizes) in [
             ("ladder_m.m", &self.ladder_m.m),
+            ("ladder_time.m", &self.ladder_time.m),
             ("controls.m", &self.controls.m),
             ("ladder_linear.batch", &self.ladder_linear.batch),
         ] {
@@ -301,6 +348,22 @@ impl Settings {
         ladder("ladder_linear.d", &self.ladder_linear.d)?;
         ladder("ladder_law.d0", &self.ladder_law.d0)?;
         ladder("ladder_gated.d0", &self.ladder_gated.d0)?;
+        ladder("ladder_time.d0", &self.ladder_time.d0)?;
+        ladder("ladder_time.m", &self.ladder_time.m)?;
+        ladder("ladder_time.d", &self.ladder_time.d)?;
+        ladder("ladder_time.steps_per_unit", &self.ladder_time.steps_per_unit)?;
+        at_least("ladder_time.steps_per_unit", self.ladder_time.steps_per_unit[0], 1, "")?;
+        at_least("ladder_time.batch_per_feature", self.ladder_time.batch_per_feature, 1, "")?;
+        at_least("ladder_time.eval_samples", self.ladder_time.eval_samples, 8, "")?;
+        ladder("ladder_balance.d0", &self.ladder_balance.d0)?;
+        // A feature of each kind of a mixture of two, core and background.
+        at_least("ladder_balance.d0", self.ladder_balance.d0[0], 4, "")?;
+        ladder("ladder_balance.ratio", &self.ladder_balance.ratio)?;
+        self.ladder_balance.ratio.iter().try_for_each(|&ratio| positive("ladder_balance.ratio", ratio))?;
+        at_least("ladder_balance.m", self.ladder_balance.m, 1, "")?;
+        at_least("ladder_balance.batch", self.ladder_balance.batch, 1, "")?;
+        at_least("ladder_balance.steps", self.ladder_balance.steps, 8, "")?;
+        at_least("ladder_balance.eval_samples", self.ladder_balance.eval_samples, 8, "")?;
         ladder("controls.d0", &self.controls.d0)?;
         ladder("controls.m", &self.controls.m)?;
         if self.ladder_linear.batch.len() != self.ladder_linear.d.len() {
@@ -318,6 +381,8 @@ impl Settings {
             ("ladder_linear.replicates", self.ladder_linear.replicates),
             ("ladder_law.replicates", self.ladder_law.replicates),
             ("ladder_gated.replicates", self.ladder_gated.replicates),
+            ("ladder_time.replicates", self.ladder_time.replicates),
+            ("ladder_balance.replicates", self.ladder_balance.replicates),
             ("controls.replicates", self.controls.replicates),
         ] {
             if !(2..=10_000).contains(&replicates) {

@@ -1,6 +1,6 @@
 //! Estimates from ladders, each at the level [`CONFIDENCE`].
 
-use feature_contamination::Trajectory;
+use feature_contamination::{Record, Trajectory};
 
 use super::check::{CONFIDENCE, Estimate, Rule, check, severity};
 use crate::plan::{Measured, Rung};
@@ -125,4 +125,77 @@ pub fn points(ladder: &Measured, estimates: &[Estimate]) -> Vec<Point> {
         .zip(estimates)
         .map(|(rung, e)| Point { x: rung.size, y: e.value, lo: e.interval[0], hi: e.interval[1] })
         .collect()
+}
+
+/// The step at which `value` first reaches `level` from below, interpolated between records; NaN if it never does.
+pub fn event(run: &Trajectory, level: f64, value: impl Fn(&Record) -> f64) -> f64 {
+    let mut earlier: Option<(f64, f64)> = None;
+    for record in &run.records {
+        let (step, value) = (record.step as f64, value(record));
+        if value >= level {
+            let Some((from, below)) = earlier else { return step.max(1.0) };
+            return (from + (step - from) * (level - below) / (value - below)).max(1.0);
+        }
+        earlier = Some((step, value));
+    }
+    f64::NAN
+}
+
+/// Residuals of `ln value` about the line of slope `exponent`, each replicate with its own intercept if the ladder is
+/// `paired`, else all with one.
+pub fn residuals(ladder: &Measured, exponent: f64, paired: bool, value: impl Fn(&Trajectory) -> f64) -> Vec<Point> {
+    let points: Vec<(usize, f64, f64)> = ladder
+        .rungs
+        .iter()
+        .flat_map(|rung| rung.runs.iter().enumerate().map(|(r, run)| (r, rung.size, value(run))))
+        .filter(|&(_, size, value)| size > 0.0 && value > 0.0 && value.is_finite())
+        .map(|(r, size, value)| (r, size, value.ln() - exponent * size.ln()))
+        .collect();
+    let intercept = |r: usize| {
+        let of: Vec<f64> = points.iter().filter(|p| !paired || p.0 == r).map(|p| p.2).collect();
+        of.iter().sum::<f64>() / of.len() as f64
+    };
+    points.iter().map(|&(r, size, rest)| Point::at(size, rest - intercept(r))).collect()
+}
+
+/// Examples of the label that is not a neuron's own, and how many fire it, a neuron for each label being the mean of its
+/// living neurons: over all records of the runs.
+///
+/// Living are those that fire on more than half of their own class; where `B > C` a part of them starts in a place from
+/// which it stops firing for good. They are told by examples of the own label, so that, given weights and living, the mean
+/// over them is one number in `[0, 1]` an example, independent between examples: what [`interval::chernoff`] asks for.
+pub fn other_activations<'a>(runs: impl IntoIterator<Item = &'a Trajectory>) -> (u64, f64) {
+    let (mut examples, mut active) = (0, 0.0);
+    for run in runs {
+        for record in &run.records {
+            let (own, other) = (&record.neurons.own, &record.neurons.other);
+            for sign in [-1, 1] {
+                let living: Vec<usize> =
+                    (0..run.signs.len()).filter(|&k| run.signs[k] == sign && own.p[k] > 0.5).collect();
+                let Some(&first) = living.first() else { continue };
+                let p = living.iter().map(|&k| other.p[k]).sum::<f64>() / living.len() as f64;
+                examples += other.trials[first];
+                active += p * other.trials[first] as f64;
+            }
+        }
+    }
+    (examples, active)
+}
+
+/// Mean over the replicates at every rung with Student's intervals from the replicates' variance about their rungs' means,
+/// taken as one for the whole ladder, which hold for all rungs at once (Bonferroni). *Missing* where some run's value is
+/// not finite.
+///
+/// # Errors
+/// Fewer than two replicates at every rung.
+pub fn pooled_means(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Result<Vec<Estimate>, StatsError> {
+    let rungs: Vec<Vec<f64>> =
+        ladder.rungs.iter().map(|rung| rung.runs.iter().map(|run| value(run)).collect()).collect();
+    let intervals = interval::pooled_intervals(&rungs, each_of(ladder));
+    if !rungs.iter().flatten().all(|value| value.is_finite()) {
+        return Ok(vec![Estimate::missing(); rungs.len()]);
+    }
+    let estimates =
+        intervals?.into_iter().map(|(value, interval)| Estimate { value, interval, confidence: CONFIDENCE });
+    Ok(estimates.collect())
 }

@@ -11,6 +11,9 @@ pub mod finite_size;
 pub mod gated;
 pub mod mean_field;
 pub mod measure;
+pub mod mechanism;
+pub mod phase_transition;
+pub mod scaling;
 pub mod thm1;
 pub mod thm2;
 pub mod thm3;
@@ -91,13 +94,16 @@ pub struct Judgement {
 }
 
 /// Every claim, in the order of the report.
-pub fn all() -> [&'static dyn Claim; 11] {
+pub fn all() -> [&'static dyn Claim; 14] {
     [
         &thm1::ActivationAsymmetry,
         &thm2::LearnedFeatures,
         &thm3::Risks,
         &thm4::LinearNetworks,
+        &scaling::Scaling,
         &balance_law::BalanceRoot,
+        &phase_transition::PhaseTransition,
+        &mechanism::Mechanism,
         &mean_field::MeanField,
         &gated::GatedPhase,
         &envelope::Envelope,
@@ -189,6 +195,12 @@ mod tests {
         settings.ladder_d.d = vec![1 << 12, 1 << 14];
         settings.ladder_linear.d = vec![64, 128];
         settings.ladder_linear.batch = vec![64, 64];
+        settings.ladder_time.d0 = vec![4, 8];
+        settings.ladder_time.m = vec![4, 8];
+        settings.ladder_time.d = vec![1 << 12, 1 << 14];
+        settings.ladder_time.steps_per_unit = vec![4, 8];
+        settings.ladder_balance.d0 = vec![4, 8];
+        settings.ladder_balance.eval_samples = 64;
         settings.training.batch = 64;
         settings.measure.eval_samples = 64;
         let executor = feature_contamination::Executor::detect().unwrap();
@@ -225,7 +237,15 @@ mod tests {
                 assert_eq!((&a.quantity, a.verdict), (&b.quantity, b.verdict), "{id}");
                 // An excess over rounding is rounding itself.
                 let close = (a.measured - b.measured).abs() <= 1e-2 * a.measured.abs().max(b.measured.abs());
-                assert!(close || id == "envelope", "{id}: {}: {} and {}", a.quantity, a.measured, b.measured);
+                // Ladders so small do not show every event.
+                let missing = a.measured.is_nan() && b.measured.is_nan();
+                assert!(
+                    close || missing || id == "envelope",
+                    "{id}: {}: {} and {}",
+                    a.quantity,
+                    a.measured,
+                    b.measured
+                );
             }
         }
     }

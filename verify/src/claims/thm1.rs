@@ -4,7 +4,7 @@ use feature_contamination::{RunSpec, Trajectory};
 
 use super::check::{Estimate, Rule, check};
 use super::draw::{BLACK, figure, level, linear, log, mean_over_time, median, number, panel, power_law, series, unit};
-use super::measure::{check_rungs, exponent, fractions, means, paired_exponent, points, predictions};
+use super::measure::{check_rungs, event, exponent, fractions, means, paired_exponent, points, predictions};
 use super::{Claim, Judgement, paper_assumptions};
 use crate::ladders;
 use crate::plan::{Ladder, Measured};
@@ -96,7 +96,7 @@ impl Claim for ActivationAsymmetry {
                 ),
             ),
             check(
-                "exponent in m of that fraction",
+                "exponent in m of the fraction of asymmetric neurons",
                 PAPER,
                 in_m,
                 Some(0.0),
@@ -160,18 +160,9 @@ impl AfterT0 {
     }
 }
 
-/// The step at which the median `p_own` passes [`SETTLED`], interpolated between records; NaN if it never does.
+/// The step at which the median `p_own` passes [`SETTLED`].
 fn onset(run: &Trajectory) -> f64 {
-    let mut earlier: Option<(f64, f64)> = None;
-    for record in &run.records {
-        let (step, p) = (record.step as f64, median(&record.neurons.own.p));
-        if p >= SETTLED {
-            let Some((from, below)) = earlier else { return step.max(1.0) };
-            return (from + (step - from) * (SETTLED - below) / (p - below)).max(1.0);
-        }
-        earlier = Some((step, p));
-    }
-    f64::NAN
+    event(run, SETTLED, |record| median(&record.neurons.own.p))
 }
 
 fn activation_figure(settings: &Settings, features: &Measured) -> Figure {

@@ -112,7 +112,7 @@ impl Claim for LearnedFeatures {
                 Rule::within(0.5, f64::INFINITY, "Θ(m) neurons: a constant fraction, here at least one half"),
             ),
             check(
-                "exponent in m of that fraction",
+                "exponent in m of the fraction of neurons that have learned both",
                 PAPER,
                 in_m,
                 Some(0.0),

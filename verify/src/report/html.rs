@@ -2,7 +2,7 @@
 
 use super::model::{Check, ClaimReport, ControlReport, Figure, Report, RunSummary, SCHEMA_VERSION, Verdict};
 use super::text::{duration, escape, grouped, html, number};
-use super::{THEORY, appendix, figure, theory_page};
+use super::{THEORY, appendix, exponents, figure, theory_page};
 
 /// The profiles that the program brings; any other comes from a configuration file.
 const PROFILES: [&str; 2] = ["quick", "full"];
@@ -38,7 +38,12 @@ pub(super) fn render(report: &Report, trajectories: bool) -> String {
         symbol(verdict),
         facts(report),
     );
-    let main = overview(report) + &contents(report) + READING + &claims + &appendix::section(&report.appendix);
+    let main = overview(report)
+        + &contents(report)
+        + READING
+        + &exponent_table(report)
+        + &claims
+        + &appendix::section(&report.appendix);
     document(&title, &header, &main, &footer(report, trajectories))
 }
 
@@ -362,6 +367,37 @@ fn key(checks: &[Check]) -> String {
     format!("<p class=\"key\">{out}</p>\n")
 }
 
+/// The table of scaling exponents, if there are any.
+fn exponent_table(report: &Report) -> String {
+    let rows: String = exponents::rows(report)
+        .iter()
+        .map(|exponents::Row { claim, check, factor, quantity }| {
+            format!(
+                "<tr><td>{}</td><td class=\"wide\">{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td>\
+                 <td class=\"num\">{}</td><td>{}</td><td class=\"name\"><a href=\"#{}\">{}</a></td></tr>\n",
+                html(factor),
+                html(quantity),
+                number(check.measured, DIGITS),
+                interval(check.interval),
+                predicted(check.predicted),
+                badge(check.verdict),
+                anchor("claim", &claim.id),
+                html(&claim.title)
+            )
+        })
+        .collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    let head = "<th>In</th><th>Quantity</th><th class=\"num\">Exponent</th><th class=\"num\">Interval</th>\
+                <th class=\"num\">Expected</th><th>Verdict</th><th>Claim, with its figures</th>";
+    format!(
+        "<h2 id=\"exponents\">Scaling exponents</h2>\n<p>Slope of ln(quantity) on ln(factor) along each ladder, from the checks \
+         below. <a href=\"series/exponents.csv\">As CSV</a>.</p>\n{}",
+        table(head, &rows)
+    )
+}
+
 fn contents(report: &Report) -> String {
     let claims: String = report
         .claims
@@ -373,9 +409,11 @@ fn contents(report: &Report) -> String {
     } else {
         "<li><a href=\"#appendix\">Appendix: the instrument checked</a></li>\n"
     };
+    let exponents =
+        if exponents::rows(report).is_empty() { "" } else { "<li><a href=\"#exponents\">Scaling exponents</a></li>\n" };
     format!(
         "<nav aria-label=\"Contents\">\n<h2>Contents</h2>\n<ul>\n<li><a href=\"#verdicts\">Verdicts</a></li>\n\
-         <li><a href=\"#controls\">Controls</a></li>\n<li><a href=\"#reading\">How to read this</a></li>\n{claims}{appendix}\
+         <li><a href=\"#controls\">Controls</a></li>\n<li><a href=\"#reading\">How to read this</a></li>\n{exponents}{claims}{appendix}\
          <li><a href=\"{THEORY}\">The theory behind the checks</a></li>\n<li><a href=\"#made\">How this was made</a></li>\n</ul>\n</nav>\n"
     )
 }

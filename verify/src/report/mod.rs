@@ -2,6 +2,7 @@
 
 mod appendix;
 mod axis;
+mod exponents;
 pub mod figure;
 pub(crate) mod folder;
 pub mod html;
@@ -89,6 +90,7 @@ const PAGE: &str = "index.html";
 const THEORY: &str = "theory.html";
 const SETTINGS: &str = "settings.toml";
 const TRAJECTORIES: &str = "series/trajectories.csv";
+const EXPONENTS: &str = "series/exponents.csv";
 
 /// Writes a result folder: `index.html`, `theory.html`, `figures/*.svg`, `report.json`, `series/*.csv`, `settings.toml`.
 ///
@@ -116,6 +118,9 @@ pub fn write(report: &Report, trajectories: Option<&[u8]>, settings_toml: &str, 
     for table in &report.appendix {
         let name = format!("series/{}.csv", appendix::file_stem(table));
         files.push((name, Cow::Owned(appendix::csv(table).into_bytes())));
+    }
+    if !exponents::rows(report).is_empty() {
+        files.push((EXPONENTS.to_owned(), Cow::Owned(exponents::csv(report).into_bytes())));
     }
     if let Some(trajectories) = trajectories {
         files.push((TRAJECTORIES.to_owned(), Cow::Borrowed(trajectories)));

@@ -339,9 +339,9 @@ impl<'a> MeanField<'a> {
                 background,
                 variance: self.sums.variance.clone(),
                 squared_range,
-                // No example is gated.
-                own_gated: own.p.clone(),
-                other_gated: other.p.clone(),
+                // As if the neuron's gate and the hinge's were independent; exact before the hinge gates.
+                own_gated: own.p.iter().map(|p| p * active_fraction).collect(),
+                other_gated: other.p.iter().map(|p| p * active_fraction).collect(),
                 own,
                 other,
             },

@@ -263,6 +263,12 @@ fn ladders_that_are_none() {
         "ladder_linear.d",
         "ladder_law.d0",
         "ladder_gated.d0",
+        "ladder_time.d0",
+        "ladder_time.m",
+        "ladder_time.d",
+        "ladder_time.steps_per_unit",
+        "ladder_balance.d0",
+        "ladder_balance.ratio",
         "controls.d0",
         "controls.m",
     ] {
@@ -272,7 +278,20 @@ fn ladders_that_are_none() {
     }
     value_refused(&[("ladder_linear.batch", "[64]")], &[], &["ladder_linear.batch", "2"]);
     value_refused(&[("ladder_linear.batch", "[64, 0]")], &[], &["batch = 0"]);
-    for section in ["ladder_d0", "ladder_m", "ladder_d", "ladder_linear", "ladder_law", "ladder_gated", "controls"] {
+    value_refused(&[("ladder_time.steps_per_unit", "[0, 4]")], &[], &["ladder_time.steps_per_unit = 0", "at least 1"]);
+    value_refused(&[("ladder_balance.ratio", "[0.0, 1.0]")], &[], &["ladder_balance.ratio = 0", "positive"]);
+    value_refused(&[("ladder_balance.d0", "[2, 8]")], &[], &["ladder_balance.d0 = 2", "at least 4"]);
+    for section in [
+        "ladder_d0",
+        "ladder_m",
+        "ladder_d",
+        "ladder_linear",
+        "ladder_law",
+        "ladder_gated",
+        "ladder_time",
+        "ladder_balance",
+        "controls",
+    ] {
         let key = format!("{section}.replicates");
         for value in ["0", "1", "10001"] {
             value_refused(&[(&key, value)], &[], &[&key, "between 2 and 10000"]);

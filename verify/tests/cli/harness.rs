@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ladders so small that a whole report takes a fraction of a second.
-const TINY: [(&str, &str); 26] = [
+const TINY: [(&str, &str); 40] = [
     ("model.d_core", "4"),
     ("model.d_bg", "4"),
     ("model.d", "182"),
@@ -33,6 +33,20 @@ const TINY: [(&str, &str); 26] = [
     ("ladder_gated.d0", "[4, 8]"),
     ("ladder_gated.batch", "64"),
     ("ladder_gated.replicates", "2"),
+    ("ladder_time.d0", "[4, 8]"),
+    ("ladder_time.m", "[8, 16]"),
+    ("ladder_time.d", "[64, 256]"),
+    ("ladder_time.steps_per_unit", "[2, 4]"),
+    ("ladder_time.batch_per_feature", "8"),
+    ("ladder_time.eval_samples", "64"),
+    ("ladder_time.replicates", "2"),
+    ("ladder_balance.d0", "[4, 8]"),
+    ("ladder_balance.ratio", "[1.0, 2.0]"),
+    ("ladder_balance.m", "4"),
+    ("ladder_balance.batch", "16"),
+    ("ladder_balance.steps", "8"),
+    ("ladder_balance.eval_samples", "64"),
+    ("ladder_balance.replicates", "2"),
     ("controls.d0", "[4, 8]"),
     ("controls.m", "[8, 16]"),
     ("controls.replicates", "2"),

@@ -6,12 +6,15 @@ use serde_json::Value;
 
 use crate::harness::{Folder, outcome, tiny};
 
-const CLAIMS: [&str; 11] = [
+const CLAIMS: [&str; 14] = [
     "thm1",
     "thm2",
     "thm3",
     "thm4",
+    "scaling",
     "balance-law",
+    "phase-transition",
+    "mechanism",
     "mean-field",
     "gated-phase",
     "envelope",
