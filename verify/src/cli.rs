@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use feature_contamination::{Executor, RunSpec, SpecError};
 
 use crate::bench::{self, BenchError};
-use crate::claims::{self, Claim};
+use crate::claims::Claim;
 use crate::controls::{self, Control};
 use crate::execute::{RunError, run_all};
 use crate::instrument::{self, false_alarms};
@@ -196,11 +196,27 @@ pub enum CliError {
     Toy(#[from] ToyError),
 }
 
+/// The whole program, for these claims: its exit status, and on standard error the one line that says why it is 2.
+///
+/// `claims` are [`claims::all()`] in `verify`; a program of one's own gives its own claims and has every flag and
+/// subcommand besides. Controls are run for those that have some in [`controls::ALL`].
+pub fn main(claims: &[&'static dyn Claim]) -> ExitCode {
+    run(std::env::args_os(), claims).unwrap_or_else(|error| {
+        // One line, whatever is in a file's name; a reader that has gone away is no reason to panic.
+        let line = error.to_string().replace(char::is_control, " ");
+        let _ = writeln!(std::io::stderr(), "verify: {line}");
+        ExitCode::from(2)
+    })
+}
+
 /// Runs the program on the arguments, the program's name first.
 ///
 /// # Errors
 /// Whatever ends the program with status 2.
-pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCode, CliError> {
+pub fn run(
+    args: impl IntoIterator<Item = std::ffi::OsString>,
+    claims: &[&'static dyn Claim],
+) -> Result<ExitCode, CliError> {
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) if error.use_stderr() => return Err(CliError::Usage(one_line(&error.to_string()))),
@@ -245,7 +261,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitCod
         }
         None => {}
     }
-    let claims = choose(&args.claims)?;
+    let claims = choose(claims, &args.claims)?;
     let controls: Vec<&Control> =
         controls::ALL.iter().filter(|control| claims.iter().any(|claim| claim.id() == control.claim)).collect();
     if args.list {
@@ -355,8 +371,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn choose(ids: &[String]) -> Result<Vec<&'static dyn Claim>, CliError> {
-    let all = claims::all();
+fn choose(all: &[&'static dyn Claim], ids: &[String]) -> Result<Vec<&'static dyn Claim>, CliError> {
     for id in ids {
         if !all.iter().any(|claim| claim.id() == id) {
             let similarity = |claim: &&&dyn Claim| strsim::jaro_winkler(claim.id(), id);
@@ -369,7 +384,7 @@ fn choose(ids: &[String]) -> Result<Vec<&'static dyn Claim>, CliError> {
             });
         }
     }
-    Ok(all.into_iter().filter(|claim| ids.is_empty() || ids.iter().any(|id| id == claim.id())).collect())
+    Ok(all.iter().copied().filter(|claim| ids.is_empty() || ids.iter().any(|id| id == claim.id())).collect())
 }
 
 fn list(claims: &[&'static dyn Claim], controls: &[&Control]) {
