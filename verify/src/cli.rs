@@ -198,7 +198,7 @@ pub enum CliError {
 
 /// The whole program, for these claims: its exit status, and on standard error the one line that says why it is 2.
 ///
-/// `claims` are [`claims::all()`] in `verify`; a program of one's own gives its own claims and has every flag and
+/// `claims` are [`all`](crate::claims::all) in `verify`; a program of one's own gives its own claims and has every flag and
 /// subcommand besides. Controls are run for those that have some in [`controls::ALL`].
 pub fn main(claims: &[&'static dyn Claim]) -> ExitCode {
     run(std::env::args_os(), claims).unwrap_or_else(|error| {
