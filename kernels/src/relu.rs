@@ -15,7 +15,7 @@
 //! features it takes N m / G + 2^G N / G vector additions in place of N m. The identity's mask is all 1, all G_k are one
 //! sum, and that is made once.
 
-use crate::arch::{Algorithm, ReluKernel, Row, table_entries};
+use crate::arch::{Algorithm, ReluKernel, Row, Sums, table_entries};
 use crate::error::Operand;
 use crate::gemm::FLOPS_PER_NS;
 use crate::isa::{Executor, Token};
@@ -521,10 +521,14 @@ impl Backward<'_> {
         for j0 in (0..d0).step_by(features) {
             let features = features.min(d0 - j0);
             let sums = &mut sums[..m * features.next_multiple_of(LINE)];
-            sums.fill(0.0);
+            if rows.is_empty() {
+                sums.fill(0.0);
+            }
+            let blocks = rows.len().div_ceil(BLOCK);
             // Blocks of 64 samples, read once.
-            for (rows, words) in rows.chunks(BLOCK).zip(words.chunks_exact(all)) {
+            for (b, (rows, words)) in rows.chunks(BLOCK).zip(words.chunks_exact(all)).enumerate() {
                 let words = &words[k0..k0 + m];
+                let groups = rows.len().div_ceil(G);
                 // Blocks of 16 features, whose tables stay in L1.
                 for (block, sums) in sums.chunks_exact_mut(m * LINE).enumerate() {
                     let j = block * LINE;
@@ -536,12 +540,21 @@ impl Backward<'_> {
                         let gathered_rows = gather(x_from, x.col_stride(), rows, width, gathered);
                         arch.subset_sums::<G>(gathered, &gathered_rows[..rows.len()], width, tables);
                     }
-                    arch.add_subsets::<G>(rows.len().div_ceil(G), words, tables, sums);
+                    // The look-ups past the last sample find 0.
+                    for table in tables.chunks_exact_mut(table_entries(G) * LINE).skip(groups) {
+                        table[..LINE].fill(0.0);
+                    }
+                    let direct = if b + 1 == blocks && width == LINE { g.columns(j0 + j, LINE) } else { None };
+                    arch.add_subsets::<G>(groups, words, tables, Sums::new(sums, b == 0, direct));
                 }
             }
+            // What has not been written by the last samples.
             for (block, sums) in sums.chunks_exact(m * LINE).enumerate() {
                 let j0 = j0 + block * LINE;
                 let width = LINE.min(d0 - j0);
+                if width == LINE && !rows.is_empty() && g.columns(j0, LINE).is_some() {
+                    continue;
+                }
                 for (k, sum) in sums.as_chunks::<LINE>().0.iter().enumerate() {
                     g.write(k, j0, &sum[..width]);
                 }

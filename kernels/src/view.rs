@@ -153,6 +153,14 @@ impl<T: Copy> BlockMut<'_, T> {
         self.cols
     }
 
+    /// The `width` columns from `j` on, or `None` if they are not contiguous.
+    pub(crate) fn columns(&mut self, j: usize, width: usize) -> Option<Columns<'_, T>> {
+        assert!(width <= self.cols && j <= self.cols - width);
+        let (rows, row_stride) = (self.rows, self.row_stride);
+        let columns = Columns { start: self.start.wrapping_add(j), rows, width, row_stride, block: PhantomData };
+        (self.col_stride == 1).then_some(columns)
+    }
+
     /// Entries (i, j), (i, j + 1), … ← `values`.
     #[inline(always)]
     pub(crate) fn write(&mut self, i: usize, j: usize, values: &[T]) {
@@ -170,6 +178,34 @@ impl<T: Copy> BlockMut<'_, T> {
                 }
             }
         }
+    }
+}
+
+/// Some columns of a block, contiguous.
+pub(crate) struct Columns<'a, T> {
+    start: *mut T,
+    rows: usize,
+    width: usize,
+    row_stride: usize,
+    block: PhantomData<&'a mut [T]>,
+}
+
+impl<T> Columns<'_, T> {
+    /// Entry (0, 0); entry (i, j) is `i * row_stride + j` after it and may be written, i < `rows`, j < `width`.
+    pub(crate) fn start(&self) -> *mut T {
+        self.start
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(crate) fn row_stride(&self) -> usize {
+        self.row_stride
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) const LINE_BYTES: usize = LINE * size_of::<f32>();
 
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+pub(crate) struct Line(pub(crate) [f32; LINE]);
 
 /// A buffer of `f32` that starts on a cache line and only ever grows.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! Micro-kernels for AVX-512 (F, BW, DQ, VL) with BMI2: 32 registers of 16 floats.
 
-use super::{Algorithm, PackKernel, ReluKernel, Row, avx2, table_entries};
+use super::{Algorithm, PackKernel, ReluKernel, Row, Sums, avx2, padded_groups, table_entries};
 use crate::mask::BLOCK;
 use crate::workspace::LINE;
 use std::arch::x86_64::*;
@@ -100,7 +100,7 @@ impl ReluKernel for Avx512 {
     // Inlined, its loop loses its registers to the caller and reloads pointers, and it is loads that limit it. The
     // compiler heeds `never` here, in a function without `target_feature`.
     #[inline(never)]
-    fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]) {
+    fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], sums: Sums<'_>) {
         // SAFETY: the token `self` proves AVX-512F.
         unsafe { add_subsets::<G>(groups, words, tables, sums) }
     }
@@ -269,23 +269,32 @@ fn subset_table<const R: usize>(x: &[f32], rows: &[Row; R], lanes: __mmask16, ta
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn add_subsets<const G: usize>(groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]) {
-    assert!(tables.len() >= groups * table_entries(G) * LINE);
-    assert!(G * groups < 64 + G);
+fn add_subsets<const G: usize>(groups: usize, words: &[u64], tables: &[f32], sums: Sums<'_>) {
+    const { assert!(padded_groups(G, 1) * 4 >= BLOCK.div_ceil(G)) };
+    match groups.div_ceil(const { padded_groups(G, 1) }) {
+        0 | 1 => add_quarters::<G, 1>(words, tables, sums),
+        2 => add_quarters::<G, 2>(words, tables, sums),
+        3 => add_quarters::<G, 3>(words, tables, sums),
+        _ => add_quarters::<G, 4>(words, tables, sums),
+    }
+}
+
+/// [`add_subsets`] of QUARTERS quarters of the tables of 64 samples.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_quarters<const G: usize, const QUARTERS: usize>(words: &[u64], tables: &[f32], mut sums: Sums<'_>) {
+    let groups = const { padded_groups(G, QUARTERS * padded_groups(G, 1)) };
+    assert!(words.len() == sums.neurons() && tables.len() >= groups * table_entries(G) * LINE);
     let tables = tables.as_ptr();
-    let mut add = |groups: usize| {
-        for (sum, &word) in sums.as_chunks_mut::<LINE>().0.iter_mut().zip(words) {
-            // SAFETY: `sum` has LINE elements.
-            let mut total = unsafe { _mm512_loadu_ps(sum.as_ptr()) };
-            for t in 0..groups {
-                let entry = t * table_entries(G) + ((word >> (G * t)) as usize & ((1 << G) - 1));
-                // SAFETY: `entry` is below groups * table_entries(G), and the assert gives the tables that many entries.
-                total = _mm512_add_ps(total, unsafe { _mm512_loadu_ps(tables.add(entry * LINE)) });
-            }
-            // SAFETY: `sum` has LINE elements.
-            unsafe { _mm512_storeu_ps(sum.as_mut_ptr(), total) };
+    for (k, &word) in words.iter().enumerate() {
+        // SAFETY: k is below `sums.neurons()`, so that LINE floats are there to be read.
+        let mut total = unsafe { _mm512_loadu_ps(sums.from(k)) };
+        for t in 0..groups {
+            let entry = t * table_entries(G) + ((word >> (G * t)) as usize & ((1 << G) - 1));
+            // SAFETY: `entry` is below groups * table_entries(G), and the assert gives the tables that many entries.
+            total = _mm512_add_ps(total, unsafe { _mm512_loadu_ps(tables.add(entry * LINE)) });
         }
-    };
-    let full = const { 64_usize.div_ceil(G) };
-    if groups == full { add(full) } else { add(groups) }
+        // SAFETY: as of the load, to be written.
+        unsafe { _mm512_storeu_ps(sums.to(k), total) };
+    }
 }

@@ -3,6 +3,11 @@
 //! A type that implements them is a zero-sized proof that the host runs its instruction set; only [`crate::isa`] makes
 //! one. Methods check the lengths of what they get once per tile or strip; that is what makes them safe to call.
 
+use crate::mask::BLOCK;
+use crate::view::Columns;
+use crate::workspace::{LINE, Line};
+use std::marker::PhantomData;
+
 pub(crate) mod fill;
 #[cfg(target_arch = "x86_64")]
 mod gemm;
@@ -88,6 +93,56 @@ pub(crate) const fn table_entries(group: usize) -> usize {
     (1 << group) + 1
 }
 
+/// Look-ups a neuron that `groups` tables of 2^G are rounded up to: quarters of those of a whole block of 64 samples.
+///
+/// For each quarter there is a loop without branches. The tables that are too many are looked up at entry 0.
+pub(crate) const fn padded_groups(group: usize, groups: usize) -> usize {
+    let full = BLOCK.div_ceil(group);
+    let padded = groups.next_multiple_of(full.div_ceil(4));
+    if padded < full { padded } else { full }
+}
+
+/// LINE sums of each of some neurons: where they are read and where they are written.
+pub(crate) struct Sums<'a> {
+    from: *const f32,
+    from_stride: usize,
+    to: *mut f32,
+    to_stride: usize,
+    neurons: usize,
+    places: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Sums<'a> {
+    /// Sums that start at 0 if they are the `first`, else with what `sums` holds, \[neurons\]\[16\], and that end there
+    /// or else in 16 columns of G.
+    pub(crate) fn new(sums: &'a mut [f32], first: bool, columns: Option<Columns<'a, f32>>) -> Self {
+        static ZERO: Line = Line([0.0; LINE]);
+        let (neurons, sums) = (sums.len() / LINE, sums.as_mut_ptr());
+        let (from, from_stride) = if first { (ZERO.0.as_ptr(), 0) } else { (sums.cast_const(), LINE) };
+        let (to, to_stride) = columns.map_or((sums, LINE), |columns| {
+            assert!(columns.rows() >= neurons && columns.width() == LINE);
+            (columns.start(), columns.row_stride())
+        });
+        Self { from, from_stride, to, to_stride, neurons, places: PhantomData }
+    }
+
+    pub(crate) fn neurons(&self) -> usize {
+        self.neurons
+    }
+
+    /// Where the sums of `neuron` < `neurons` are read, LINE floats. They are written after that or not at all.
+    #[inline(always)]
+    pub(crate) fn from(&self, neuron: usize) -> *const f32 {
+        self.from.wrapping_add(neuron * self.from_stride)
+    }
+
+    /// Where the sums of `neuron` < `neurons` are written, LINE floats.
+    #[inline(always)]
+    pub(crate) fn to(&mut self, neuron: usize) -> *mut f32 {
+        self.to.wrapping_add(neuron * self.to_stride)
+    }
+}
+
 /// Register tile of the fused forward pass, and subset sums of the backward one.
 pub(crate) trait ReluKernel: PackKernel {
     /// Neurons of a register, a multiple of 8.
@@ -129,10 +184,10 @@ pub(crate) trait ReluKernel: PackKernel {
     /// G⌉\]\[[`table_entries`]\]\[16\]. Of the last table only the entries its rows can make are written.
     fn subset_sums<const G: usize>(self, x: &[f32], rows: &[Row], width: usize, tables: &mut [f32]);
 
-    /// sums_k ← sums_k + Σ_t tables\[t\]\[bits G t … G t + G − 1 of words_k\], t < `groups`.
+    /// sums_k ← sums_k + Σ_t tables\[t\]\[bits G t … G t + G − 1 of words_k\], t < [`padded_groups`]\(G, `groups`\).
     ///
-    /// `words`: \[any\], `tables`: \[groups\]\[[`table_entries`]\]\[16\], `sums`: \[words\]\[16\].
-    fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]);
+    /// `words`: \[neurons\], `tables`: \[padded groups\]\[[`table_entries`]\]\[16\].
+    fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], sums: Sums<'_>);
 
     /// The bits of `word` that `select` selects, moved together to the low end.
     fn extract_bits(self, word: u64, select: u64) -> u64;

@@ -1,6 +1,6 @@
 //! Micro-kernels in plain Rust, left to the compiler's vectoriser.
 
-use super::{Algorithm, PackKernel, ReluKernel, Row, table_entries};
+use super::{Algorithm, PackKernel, ReluKernel, Row, Sums, table_entries};
 use crate::mask::BLOCK;
 use crate::workspace::LINE;
 
@@ -95,15 +95,20 @@ impl ReluKernel for Portable {
     }
 
     #[inline(always)]
-    fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], sums: &mut [f32]) {
+    fn add_subsets<const G: usize>(self, groups: usize, words: &[u64], tables: &[f32], mut sums: Sums<'_>) {
+        assert_eq!(words.len(), sums.neurons());
         let tables = &tables.as_chunks::<LINE>().0[..groups * table_entries(G)];
-        for (sum, &word) in sums.as_chunks_mut::<LINE>().0.iter_mut().zip(words) {
+        for (k, &word) in words.iter().enumerate() {
+            // SAFETY: k is below `sums.neurons()`, so that LINE floats are there to be read.
+            let mut total = unsafe { *sums.from(k).cast::<[f32; LINE]>() };
             for (group, table) in tables.chunks_exact(table_entries(G)).enumerate() {
                 let entry = &table[(word >> (G * group)) as usize & ((1 << G) - 1)];
-                for (sum, entry) in sum.iter_mut().zip(entry) {
-                    *sum += entry;
+                for (total, entry) in total.iter_mut().zip(entry) {
+                    *total += entry;
                 }
             }
+            // SAFETY: as of the read, to be written.
+            unsafe { *sums.to(k).cast::<[f32; LINE]>() = total };
         }
     }
 
