@@ -93,7 +93,12 @@ impl<A: FillKernel> Algorithm<A> for Fill<'_> {
     #[inline(always)]
     fn run(self, arch: A) {
         let Self { seed, centre, scale, s, mut out } = self;
-        let (rows, cols, row_stride, col_stride) = (out.rows(), out.cols(), out.row_stride(), out.col_stride());
+        let (mut rows, mut cols) = (out.rows(), out.cols());
+        let (row_stride, col_stride) = (out.row_stride(), out.col_stride());
+        // Rows of whole steps that follow one another are one row, which spares what a row costs.
+        if s.is_none() && (row_stride, col_stride) == (cols, 1) && cols.is_multiple_of(LINE) {
+            (rows, cols) = (1, rows * cols);
+        }
         // Of four words of SplitMix64, at most one is 0: no lane starts in the one state that xoshiro256++ never leaves.
         let words: [[u64; LANES]; 4] =
             std::array::from_fn(|word| std::array::from_fn(|lane| split_mix(seed, (4 * lane + word) as u64)));
