@@ -80,10 +80,8 @@ impl Claim for PhaseTransition {
             let examples: u64 = places.iter().map(|place| place.examples).sum();
             let expected =
                 places.iter().map(|place| place.exact * place.examples as f64).sum::<f64>() / examples as f64;
-            let active = places.iter().map(|place| place.active).sum::<f64>() / examples as f64;
-            let interval = interval::chernoff(examples, active, CONFIDENCE)?;
-            let estimate =
-                Estimate { value: active / expected, interval: interval.map(|p| p / expected), confidence: CONFIDENCE };
+            let active = places.iter().map(|place| place.active).sum::<f64>();
+            let estimate = frequency(examples, active, expected, CONFIDENCE)?;
             checks.push(check(
                 format!("p_oth over its exact law, all B/C together: {}", mixture.name),
                 EXACT,
@@ -262,13 +260,17 @@ fn place(rung: &Rung<Arc<Trajectory>>) -> Option<Place> {
 /// `p_oth` over `by`, with Chernoff's intervals, which hold for all places at once (Bonferroni).
 fn estimates(places: &[&Place], by: impl Fn(&Place) -> f64) -> Result<Vec<Estimate>, StatsError> {
     let confidence = interval::bonferroni(CONFIDENCE, places.len() as u64);
-    let estimate = |place: &&Place| {
-        let p = place.active / place.examples as f64;
-        let interval = interval::chernoff(place.examples, p, confidence)?;
-        let by = by(place);
-        Ok(Estimate { value: p / by, interval: interval.map(|p| p / by), confidence: CONFIDENCE })
-    };
-    places.iter().map(estimate).collect()
+    places.iter().map(|place| frequency(place.examples, place.active, by(place), confidence)).collect()
+}
+
+/// `active/examples/by` with Chernoff's interval. *Missing* without examples: no neuron lives.
+fn frequency(examples: u64, active: f64, by: f64, confidence: f64) -> Result<Estimate, StatsError> {
+    if examples == 0 {
+        return Ok(Estimate::missing());
+    }
+    let p = active / examples as f64;
+    let interval = interval::chernoff(examples, p, confidence)?;
+    Ok(Estimate { value: p / by, interval: interval.map(|p| p / by), confidence: CONFIDENCE })
 }
 
 /// Hoeffding's bound on `1 − p_own` of every neuron at the last record.
