@@ -180,11 +180,12 @@ impl Claim for Scaling {
         [ladders::onset(settings), ladders::dimension(settings), ladders::learning(settings)].concat()
     }
 
-    fn judge(&self, _: &Settings, ladders: &[Measured]) -> Result<Judgement, StatsError> {
+    fn judge(&self, settings: &Settings, ladders: &[Measured]) -> Result<Judgement, StatsError> {
         if ladders.len() != 8 {
             return Ok(Judgement::default());
         }
         let mut checks: Vec<Check> = vec![];
+        let mut missed = 0;
         // By factor: the ladders, and their residuals.
         let factors = ["m", "η", "d", "d0"];
         let mut measured: [Panel; 4] = factors.map(|factor| empty(factor, log("step of the event")));
@@ -195,6 +196,7 @@ impl Claim for Scaling {
             let paired = ladder.factor != "d0";
             let neurons = ladder.runs().map(|run| run.signs.len()).min().unwrap_or(0);
             let at = |run: &Trajectory| (event.at)(run, neurons);
+            missed += ladder.runs().filter(|run| at(run).is_nan()).count();
             let fitted = if paired { paired_exponent(ladder, at) } else { exponent(ladder, at) }?;
             let quantity = format!("exponent in {} of {}", ladder.symbol(), event.says);
             let source = if expected == 0.0 || event.name.starts_with("T₀") { SCALE_FREE } else { self.source() };
@@ -213,6 +215,14 @@ impl Claim for Scaling {
             let rest = residuals(ladder, fitted.value, paired, at);
             rests[place].series.push(series(event.name, Mark::Cloud, color, rest));
         }
+        let [t0, t2] = [settings.times.t0, settings.times.t2];
+        checks.push(check(
+            format!("runs in which an event has not happened, T₀ by {t0} m/(η√d), T₁ and T₂ by {t2} m/(ηd₀)"),
+            self.source(),
+            Estimate::sure(missed as f64),
+            Some(0.0),
+            Rule::at_most(0.5, "the constants of the theorems' Θ, as the other claims read them: none may be late"),
+        ));
         for panel in &mut rests {
             let xs = || panel.series.iter().flat_map(|series| &series.points).map(|point| point.x);
             let (from, to) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
