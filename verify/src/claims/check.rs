@@ -7,9 +7,9 @@ pub const FAMILY_ERROR: f64 = 0.01;
 
 /// The most checks that a report may have; `FAMILY_ERROR / MAX_CHECKS` is each one's share. A test counts them.
 ///
-/// From 30 to 90 the share falls from 1/3000 to 1/9000, and Student's intervals of six replicates grow by a quarter, of
-/// twelve by a seventh.
-pub const MAX_CHECKS: usize = 90;
+/// From 30 to 120 the share falls from 1/3000 to 1/12000, and Student's intervals of six replicates grow by a third, of
+/// twelve by a fifth.
+pub const MAX_CHECKS: usize = 120;
 
 /// Confidence level of every check's interval.
 pub const CONFIDENCE: f64 = 1.0 - FAMILY_ERROR / MAX_CHECKS as f64;
