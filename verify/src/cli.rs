@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use feature_contamination::{Executor, RunSpec, SpecError};
+use feature_contamination::{Executor, SpecError};
 
 use crate::bench::{self, BenchError};
 use crate::claims::Claim;
@@ -14,11 +14,12 @@ use crate::controls::{self, Control};
 use crate::execute::{RunError, run_all};
 use crate::instrument::{self, false_alarms};
 use crate::judge::{judge_claim, judge_control};
-use crate::plan::Plan;
+use crate::plan::{Job, Plan};
 use crate::progress::Progress;
 use crate::report::model::{ControlReport, Host, Report, SCHEMA_VERSION, Table, Verdict};
 use crate::report::{self, ReportError};
 use crate::settings::{PROFILES, Rate, Settings, SettingsError};
+use crate::statement::{Planned, Statement};
 use crate::stats::StatsError;
 use crate::toy::{self, ToyArgs, ToyError};
 use crate::trajectories;
@@ -196,12 +197,18 @@ pub enum CliError {
     Toy(#[from] ToyError),
 }
 
-/// The whole program, for these claims: its exit status, and on standard error the one line that says why it is 2.
-///
-/// `claims` are [`all`](crate::claims::all) in `verify`; a program of one's own gives its own claims and has every flag and
-/// subcommand besides. Controls are run for those that have some in [`controls::ALL`].
+/// The whole program, for these claims; see [`main_of`].
 pub fn main(claims: &[&'static dyn Claim]) -> ExitCode {
-    run(std::env::args_os(), claims).unwrap_or_else(|error| {
+    main_of(&claims.iter().map(|&claim| Statement::Claim(claim)).collect::<Vec<_>>())
+}
+
+/// The whole program, for these claims and studies: its exit status, and on standard error the one line that says why it
+/// is 2.
+///
+/// They are [`Statement::all`] in `verify`; a program of one's own gives its own and has every flag and subcommand besides.
+/// Controls are run for those that have some in [`controls::ALL`].
+pub fn main_of(statements: &[Statement]) -> ExitCode {
+    run(std::env::args_os(), statements).unwrap_or_else(|error| {
         // One line, whatever is in a file's name; a reader that has gone away is no reason to panic.
         let line = error.to_string().replace(char::is_control, " ");
         let _ = writeln!(std::io::stderr(), "verify: {line}");
@@ -213,10 +220,7 @@ pub fn main(claims: &[&'static dyn Claim]) -> ExitCode {
 ///
 /// # Errors
 /// Whatever ends the program with status 2.
-pub fn run(
-    args: impl IntoIterator<Item = std::ffi::OsString>,
-    claims: &[&'static dyn Claim],
-) -> Result<ExitCode, CliError> {
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Statement]) -> Result<ExitCode, CliError> {
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) if error.use_stderr() => return Err(CliError::Usage(one_line(&error.to_string()))),
@@ -261,7 +265,7 @@ pub fn run(
         }
         None => {}
     }
-    let claims = choose(claims, &args.claims)?;
+    let claims = choose(statements, &args.claims)?;
     let controls: Vec<&Control> =
         controls::ALL.iter().filter(|control| claims.iter().any(|claim| claim.id() == control.claim)).collect();
     if args.list {
@@ -307,26 +311,27 @@ fn write_tables(tables: &[Table], good: bool, out: &std::path::Path) -> Result<E
 fn verify(
     settings: &Settings,
     source: &str,
-    claims: &[&'static dyn Claim],
+    claims: &[Statement],
     controls: &[&Control],
     executor: Executor,
     threads: usize,
     start: Instant,
 ) -> Result<(Report, Vec<u8>), CliError> {
+    let claims: Vec<Planned> = claims.iter().map(|claim| claim.plan(settings)).collect();
+    // One that names a claim that is none was not chosen.
+    let controls: Vec<(&Control, Planned)> =
+        controls.iter().filter_map(|&control| Some((control, control.plan(settings)?))).collect();
     let mut plan = Plan::default();
-    let claim_ladders: Vec<_> = claims.iter().map(|claim| claim.plan(settings)).collect();
-    let control_ladders: Vec<_> = controls.iter().map(|control| control.plan(settings)).collect();
-    for ladders in claim_ladders.iter().chain(&control_ladders) {
-        plan.add(ladders);
-    }
+    claims.iter().chain(controls.iter().map(|(_, planned)| planned)).for_each(|planned| planned.add_to(&mut plan));
     for spec in plan.specs() {
         spec.validate().map_err(|error| by_rule(settings, error))?;
     }
-    check_memory(plan.specs(), threads)?;
-    check_time(plan.specs(), threads)?;
+    let jobs = plan.jobs();
+    check_memory(&jobs, threads)?;
+    check_time(&jobs, threads)?;
 
-    let progress = Progress::new(plan.specs());
-    let results = run_all(plan.specs(), executor, threads, &|spec| progress.done(spec))?;
+    let progress = Progress::new(&jobs);
+    let results = run_all(&plan, executor, threads, &|job| progress.done(job))?;
     progress.finish();
 
     let mut report = Report {
@@ -340,19 +345,20 @@ fn verify(
         controls: vec![],
         appendix: instrument::kept(),
     };
-    // Every ladder was added to the plan, so that every one resolves.
-    for (claim, ladders) in claims.iter().zip(&claim_ladders) {
-        let ladders = plan.resolve(ladders, &results).unwrap_or_default();
-        let judged = judge_claim(*claim, settings, &ladders);
-        report.claims.push(judged.map_err(|source| CliError::Statistic { claim: claim.id(), source })?);
+    let refused = |planned: &Planned| {
+        let claim = planned.statement().id();
+        move |source| CliError::Statistic { claim, source }
+    };
+    for planned in &claims {
+        let judged = judge_claim(planned, settings, &plan, &results);
+        report.claims.push(judged.map_err(refused(planned))?);
     }
-    for (control, ladders) in controls.iter().zip(&control_ladders) {
-        let ladders = plan.resolve(ladders, &results).unwrap_or_default();
-        let judged = judge_control(control, settings, &ladders);
-        report.controls.push(judged.map_err(|source| CliError::Statistic { claim: control.claim, source })?);
+    for (control, planned) in &controls {
+        let judged = judge_control(control, planned, settings, &plan, &results);
+        report.controls.push(judged.map_err(refused(planned))?);
     }
     report.elapsed_seconds = start.elapsed().as_secs_f64();
-    Ok((report, trajectories::csv(&results)))
+    Ok((report, trajectories::csv(&results.runs)))
 }
 
 fn seed(text: &str) -> Result<u64, String> {
@@ -371,10 +377,10 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn choose(all: &[&'static dyn Claim], ids: &[String]) -> Result<Vec<&'static dyn Claim>, CliError> {
+fn choose(all: &[Statement], ids: &[String]) -> Result<Vec<Statement>, CliError> {
     for id in ids {
         if !all.iter().any(|claim| claim.id() == id) {
-            let similarity = |claim: &&&dyn Claim| strsim::jaro_winkler(claim.id(), id);
+            let similarity = |claim: &&Statement| strsim::jaro_winkler(claim.id(), id);
             let nearest = all.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
             let names: Vec<&str> = all.iter().map(|claim| claim.id()).collect();
             return Err(CliError::Claim {
@@ -387,7 +393,7 @@ fn choose(all: &[&'static dyn Claim], ids: &[String]) -> Result<Vec<&'static dyn
     Ok(all.iter().copied().filter(|claim| ids.is_empty() || ids.iter().any(|id| id == claim.id())).collect())
 }
 
-fn list(claims: &[&'static dyn Claim], controls: &[&Control]) {
+fn list(claims: &[Statement], controls: &[&Control]) {
     for claim in claims {
         say(&format!("{:<14} {} ({})\n", claim.id(), claim.title(), claim.source()));
         for control in controls.iter().filter(|control| control.claim == claim.id()) {
@@ -475,47 +481,28 @@ fn by_rule(settings: &Settings, error: SpecError) -> SpecError {
     }
 }
 
-fn check_memory(specs: &[RunSpec], threads: usize) -> Result<(), CliError> {
+fn check_memory(jobs: &[Job<'_>], threads: usize) -> Result<(), CliError> {
     const GIB: f64 = (1u64 << 30) as f64;
-    let mut order: Vec<&RunSpec> = specs.iter().collect();
+    let mut order = jobs.to_vec();
     order.sort_by(|a, b| b.memory_bytes().total_cmp(&a.memory_bytes()));
-    let running: f64 = order.iter().take(threads).map(|spec| spec.memory_bytes()).sum();
-    let kept: f64 = specs.iter().map(RunSpec::record_bytes).sum();
+    let running: f64 = order.iter().take(threads).map(|job| job.memory_bytes()).sum();
+    let kept: f64 = jobs.iter().map(|job| job.kept_bytes()).sum();
     match (available_memory(), order.first()) {
-        (Some(available), Some(spec)) if running + kept > available => {
-            Err(CliError::Memory { needed: (running + kept) / GIB, available: available / GIB, largest: size(spec) })
+        (Some(available), Some(job)) if running + kept > available => {
+            Err(CliError::Memory { needed: (running + kept) / GIB, available: available / GIB, largest: job.size() })
         }
         _ => Ok(()),
     }
 }
 
-/// Refuses what would not end within a month, by the time that a slow core takes for its arithmetic, its random numbers and
-/// its steps.
-fn check_time(specs: &[RunSpec], threads: usize) -> Result<(), CliError> {
-    let seconds = |spec: &RunSpec| {
-        let (steps, records) = (spec.steps as f64, spec.record_steps.len() as f64);
-        let drawn = steps * spec.batch as f64 + records * (spec.eval_samples + spec.ood_samples()) as f64;
-        spec.flops() / 1e10 + 5e-9 * drawn * spec.data.d0() as f64 + 1e-6 * steps
-    };
-    let total: f64 = specs.iter().map(seconds).sum();
-    let days = total / threads.min(specs.len()).min(cores()).max(1) as f64 / 86_400.0;
-    match specs.iter().max_by(|a, b| seconds(a).total_cmp(&seconds(b))) {
-        Some(longest) if days > 30.0 => Err(CliError::Time { days, longest: size(longest) }),
+/// Refuses what would not end within a month on slow cores.
+fn check_time(jobs: &[Job<'_>], threads: usize) -> Result<(), CliError> {
+    let total: f64 = jobs.iter().map(|job| job.seconds()).sum();
+    let days = total / threads.min(jobs.len()).min(cores()).max(1) as f64 / 86_400.0;
+    match jobs.iter().max_by(|a, b| a.seconds().total_cmp(&b.seconds())) {
+        Some(longest) if days > 30.0 => Err(CliError::Time { days, longest: longest.size() }),
         _ => Ok(()),
     }
-}
-
-/// What a run's cost depends on, in words.
-fn size(spec: &RunSpec) -> String {
-    format!(
-        "d0 = {}, m = {}, batch = {}, eval_samples = {}, {} steps, {} records",
-        spec.data.d0(),
-        spec.m,
-        spec.batch,
-        spec.eval_samples,
-        spec.steps,
-        spec.record_steps.len()
-    )
 }
 
 /// Memory that the system says is free, in bytes, where it says so.

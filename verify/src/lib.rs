@@ -2,7 +2,8 @@
 //!
 //! The way of the data: claims name the runs they need ([`plan`], [`ladders`]); each distinct run is simulated once
 //! ([`execute`]); judging is pure ([`claims`], with predictions from [`theory`] and intervals from [`stats`]); the report is
-//! made from what is saved ([`mod@report`]). [`mod@bench`] is apart: a page on the kernels' speed.
+//! made from what is saved ([`mod@report`]). Statements on other networks or other data are [`studies`], whose tasks go the
+//! same way. [`mod@bench`] is apart: a page on the kernels' speed.
 
 pub mod bench;
 pub mod claims;
@@ -16,7 +17,9 @@ pub mod plan;
 mod progress;
 pub mod report;
 pub mod settings;
+pub mod statement;
 pub mod stats;
+pub mod studies;
 pub mod theory;
 pub mod toy;
 pub mod trajectories;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    feature_contamination_verify::cli::main(&feature_contamination_verify::claims::all())
+    feature_contamination_verify::cli::main_of(&feature_contamination_verify::statement::Statement::all())
 }

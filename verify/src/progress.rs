@@ -4,8 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use feature_contamination::RunSpec;
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::plan::Job;
 
 /// Progress over a set of runs, weighed by their arithmetic.
 pub struct Progress {
@@ -19,24 +20,24 @@ pub struct Progress {
 
 impl Progress {
     /// Nothing done yet.
-    pub fn new(specs: &[RunSpec]) -> Self {
-        let total = specs.iter().map(weight).sum();
+    pub fn new(jobs: &[Job<'_>]) -> Self {
+        let total = jobs.iter().map(|&job| weight(job)).sum();
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
             let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {eta} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_message(format!("0/{} runs", specs.len()));
+            bar.set_message(format!("0/{} runs", jobs.len()));
             bar
         });
         if bar.is_none() {
-            say(&format!("simulating {} runs", specs.len()));
+            say(&format!("simulating {} runs", jobs.len()));
         }
-        Self { bar, start: Instant::now(), total, runs: specs.len(), ended: Mutex::new((0, 0)) }
+        Self { bar, start: Instant::now(), total, runs: jobs.len(), ended: Mutex::new((0, 0)) }
     }
 
     /// A run has ended.
-    pub fn done(&self, spec: &RunSpec) {
-        let weight = weight(spec);
+    pub fn done(&self, job: Job<'_>) {
+        let weight = weight(job);
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let (before, after) = (ended.1, ended.1 + weight);
         *ended = (ended.0 + 1, after);
@@ -68,6 +69,6 @@ fn say(line: &str) {
 }
 
 /// A run's arithmetic in MFLOP, at least 1.
-fn weight(spec: &RunSpec) -> u64 {
-    (spec.flops() / 1e6) as u64 + 1
+fn weight(job: Job<'_>) -> u64 {
+    (job.flops() / 1e6) as u64 + 1
 }

@@ -3,12 +3,10 @@
 use feature_contamination::{Record, Trajectory};
 
 use super::check::{CONFIDENCE, Estimate, Rule, check, severity};
-use crate::plan::{Measured, Rung};
+use crate::plan::{Ladder, Measured, Rung};
 use crate::report::model::{Check, Point};
 use crate::stats::{StatsError, fit, interval, paired};
 use std::sync::Arc;
-
-type Runs = Rung<Arc<Trajectory>>;
 
 /// Exponent of `size` in `value(run)`, by least squares on logarithms, the replicates being points of their own.
 /// *Missing* if some run's value is not a positive number.
@@ -45,9 +43,9 @@ pub fn paired_exponent(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) ->
 ///
 /// # Errors
 /// Fewer than two replicates.
-pub fn means(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Result<Vec<Estimate>, StatsError> {
+pub fn means<T>(ladder: &Ladder<Arc<T>>, value: impl Fn(&T) -> f64) -> Result<Vec<Estimate>, StatsError> {
     let confidence = each_of(ladder);
-    let mean = |rung: &Runs| {
+    let mean = |rung: &Rung<Arc<T>>| {
         let values: Vec<f64> = rung.runs.iter().map(|run| value(run)).collect();
         if !values.iter().all(|value| value.is_finite()) {
             return Ok(Estimate::missing());
@@ -66,7 +64,7 @@ pub fn means(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Result<Ve
 /// More counted than there are neurons.
 pub fn fractions(ladder: &Measured, count: impl Fn(&Trajectory) -> usize) -> Result<Vec<Estimate>, StatsError> {
     let confidence = each_of(ladder);
-    let fraction = |rung: &Runs| {
+    let fraction = |rung: &Rung<Arc<Trajectory>>| {
         let trials: u64 = rung.runs.iter().map(|run| run.spec.m as u64).sum();
         let successes: u64 = rung.runs.iter().map(|run| count(run) as u64).sum();
         let interval = interval::clopper_pearson(successes, trials, confidence)?;
@@ -76,22 +74,22 @@ pub fn fractions(ladder: &Measured, count: impl Fn(&Trajectory) -> usize) -> Res
 }
 
 /// The confidence of each rung's interval, so that all hold at once with [`CONFIDENCE`].
-fn each_of(ladder: &Measured) -> f64 {
+fn each_of<T>(ladder: &Ladder<T>) -> f64 {
     interval::bonferroni(CONFIDENCE, ladder.rungs.len().max(1) as u64)
 }
 
 /// A prediction at every rung, from its first run.
 pub fn predictions(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Vec<Point> {
-    let at = |rung: &Runs| rung.runs.first().map(|run| Point::at(rung.size, value(run)));
+    let at = |rung: &Rung<Arc<Trajectory>>| rung.runs.first().map(|run| Point::at(rung.size, value(run)));
     ladder.rungs.iter().filter_map(at).collect()
 }
 
 /// A check that every rung of a ladder must pass: the one that decides is shown, the worst verdict and among equals the
 /// smallest margin, with its prediction. An estimate that is *missing* decides.
-pub fn check_rungs(
+pub fn check_rungs<T>(
     quantity: &str,
     source: &str,
-    ladder: &Measured,
+    ladder: &Ladder<T>,
     estimates: &[Estimate],
     predicted: Option<&[Point]>,
     rule: Rule,
@@ -118,7 +116,7 @@ pub fn check_rungs(
 }
 
 /// Estimates over sizes as points with intervals.
-pub fn points(ladder: &Measured, estimates: &[Estimate]) -> Vec<Point> {
+pub fn points<T>(ladder: &Ladder<T>, estimates: &[Estimate]) -> Vec<Point> {
     ladder
         .rungs
         .iter()
@@ -188,7 +186,7 @@ pub fn other_activations<'a>(runs: impl IntoIterator<Item = &'a Trajectory>) -> 
 ///
 /// # Errors
 /// Fewer than two replicates at every rung.
-pub fn pooled_means(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Result<Vec<Estimate>, StatsError> {
+pub fn pooled_means<T>(ladder: &Ladder<Arc<T>>, value: impl Fn(&T) -> f64) -> Result<Vec<Estimate>, StatsError> {
     let rungs: Vec<Vec<f64>> =
         ladder.rungs.iter().map(|rung| rung.runs.iter().map(|run| value(run)).collect()).collect();
     let intervals = interval::pooled_intervals(&rungs, each_of(ladder));

@@ -170,12 +170,14 @@ fn noise_ratio(spec: &RunSpec) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statement::Statement;
     use feature_contamination::Precision;
 
     #[test]
     fn ids_are_distinct_file_names() {
-        let ids: std::collections::BTreeSet<_> = all().iter().map(|claim| claim.id()).collect();
-        assert_eq!(ids.len(), all().len());
+        let all = Statement::all();
+        let ids: std::collections::BTreeSet<_> = all.iter().map(|claim| claim.id()).collect();
+        assert_eq!(ids.len(), all.len());
         assert!(ids.iter().all(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')));
     }
 
@@ -183,7 +185,7 @@ mod tests {
         source.starts_with("Paper: ") || source.starts_with("Derived: ")
     }
 
-    /// Every claim judged on ladders so small that their verdicts mean nothing.
+    /// Every claim and study judged on ladders so small that their verdicts mean nothing.
     fn judged(precision: Precision) -> Vec<(&'static str, Judgement)> {
         let mut settings = Settings::profile("quick").unwrap();
         settings.training.precision = precision;
@@ -204,19 +206,19 @@ mod tests {
         settings.training.batch = 64;
         settings.measure.eval_samples = 64;
         let executor = feature_contamination::Executor::detect().unwrap();
-        let judged = all().into_iter().map(|claim| {
-            let ladders = claim.plan(&settings);
+        let judged = Statement::all().into_iter().map(|statement| {
+            let planned = statement.plan(&settings);
             let mut plan = crate::plan::Plan::default();
-            plan.add(&ladders);
-            let results = crate::execute::run_all(plan.specs(), executor, 2, &|_| ()).unwrap();
-            (claim.id(), claim.judge(&settings, &plan.resolve(&ladders, &results).unwrap()).unwrap())
+            planned.add_to(&mut plan);
+            let results = crate::execute::run_all(&plan, executor, 2, &|_| ()).unwrap();
+            (statement.id(), planned.judge(&settings, &plan, &results).unwrap())
         });
         judged.collect()
     }
 
     #[test]
     fn checks_are_as_many_as_the_error_is_shared_among_and_say_their_source_and_reason() {
-        assert!(all().iter().all(|claim| is_source(claim.source())));
+        assert!(Statement::all().iter().all(|claim| is_source(claim.source())));
         let mut checks = 0;
         for (id, judgement) in judged(Precision::Single) {
             assert!(!judgement.checks.is_empty() && !judgement.figures.is_empty(), "{id}");

@@ -12,14 +12,15 @@ use feature_contamination::Executor;
 use serde::{Deserialize, Serialize};
 
 use super::{cell, table};
-use crate::claims::{self, check::FAMILY_ERROR};
+use crate::claims::check::FAMILY_ERROR;
 use crate::cli::CliError;
 use crate::execute::run_all;
 use crate::judge::judge_claim;
-use crate::plan::Plan;
+use crate::plan::{Plan, fnv};
 use crate::report::model::{Table, Verdict};
 use crate::report::{self, ReportError};
 use crate::settings::Settings;
+use crate::statement::{Planned, Statement};
 use crate::stats::interval;
 
 /// What one seed came to: `seeds/<profile>-<seed>.json`.
@@ -86,23 +87,16 @@ pub fn run(seeds: Range<u64>, profile: &str, threads: usize, out: &Path) -> Resu
     summary(&results, &seeds, profile)
 }
 
-/// FNV-1a, 64 bits.
-fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
-}
-
 fn judge(settings: &Settings, made_with: String, executor: Executor, threads: usize) -> Result<Seed, CliError> {
     let start = Instant::now();
-    let claims = claims::all();
-    let ladders: Vec<_> = claims.iter().map(|claim| claim.plan(settings)).collect();
+    let claims: Vec<Planned> = Statement::all().into_iter().map(|statement| statement.plan(settings)).collect();
     let mut plan = Plan::default();
-    ladders.iter().for_each(|ladders| plan.add(ladders));
-    let runs = run_all(plan.specs(), executor, threads, &|_| ())?;
+    claims.iter().for_each(|planned| planned.add_to(&mut plan));
+    let results = run_all(&plan, executor, threads, &|_| ())?;
     let (mut checks, mut unmet) = (vec![], vec![]);
-    for (claim, ladders) in claims.iter().zip(&ladders) {
-        let measured = plan.resolve(ladders, &runs).unwrap_or_default();
-        let judged = judge_claim(*claim, settings, &measured)
-            .map_err(|source| CliError::Statistic { claim: claim.id(), source })?;
+    for planned in &claims {
+        let judged = judge_claim(planned, settings, &plan, &results)
+            .map_err(|source| CliError::Statistic { claim: planned.statement().id(), source })?;
         if judged.assumptions.iter().any(|assumption| !assumption.met) {
             unmet.push(judged.id.clone());
         }

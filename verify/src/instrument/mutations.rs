@@ -1,5 +1,7 @@
 //! Which claims notice which defect of the simulator: every defect must be noticed by a claim, and every claim must
 //! notice a defect.
+//!
+//! Studies are left out: they train networks of their own, which no defect touches.
 
 use std::collections::BTreeMap;
 
@@ -52,9 +54,9 @@ fn outcome(settings: &Settings, executor: Executor, threads: usize) -> Result<Ou
     let ladders: Vec<_> = claims.iter().map(|claim| claim.plan(settings)).collect();
     let mut plan = Plan::default();
     ladders.iter().for_each(|ladders| plan.add(ladders));
-    let runs = run_all(plan.specs(), executor, threads, &|_| ())?;
+    let results = run_all(&plan, executor, threads, &|_| ())?;
     let judge = |(claim, ladders): (&&'static dyn claims::Claim, &Vec<_>)| {
-        let measured = plan.resolve(ladders, &runs).unwrap_or_default();
+        let measured = plan.resolve(ladders, &results.runs).unwrap_or_default();
         let judged = claim.judge(settings, &measured);
         Ok(judged.map_err(|source| CliError::Statistic { claim: claim.id(), source })?.checks)
     };

@@ -1,6 +1,8 @@
 //! A report as one page that needs nothing but itself.
 
-use super::model::{Check, ClaimReport, ControlReport, Figure, Report, RunSummary, SCHEMA_VERSION, Verdict};
+use super::model::{
+    Check, ClaimReport, ControlReport, Figure, Report, RunSummary, SCHEMA_VERSION, TaskSummary, Verdict,
+};
 use super::text::{duration, escape, grouped, html, number};
 use super::{THEORY, appendix, exponents, figure, theory_page};
 
@@ -450,7 +452,7 @@ fn claim_section(report: &Report, claim: &ClaimReport, trajectories: bool) -> St
         checks = check_table(&claim.checks),
         controls_anchor = anchor("controls", &claim.id),
         controls = claim_controls(report, claim),
-        runs = run_table(&claim.runs, trajectories),
+        runs = work(claim, trajectories),
         repeat = repeat(report, Some(&claim.id)),
     )
 }
@@ -483,6 +485,12 @@ fn claim_controls(report: &Report, claim: &ClaimReport) -> String {
         ));
     }
     format!("<div class=\"controls\">\n{out}</div>\n")
+}
+
+/// The runs, and the tasks of a study, which has no runs.
+fn work(claim: &ClaimReport, trajectories: bool) -> String {
+    let tasks = task_tables(&claim.tasks);
+    if claim.runs.is_empty() && !tasks.is_empty() { tasks } else { run_table(&claim.runs, trajectories) + &tasks }
 }
 
 fn run_table(runs: &[RunSummary], trajectories: bool) -> String {
@@ -530,6 +538,43 @@ fn run_table(runs: &[RunSummary], trajectories: bool) -> String {
         "<details class=\"runs\"><summary>Parameters of {} run{plural}</summary>\n{table}</details>\n{files}",
         runs.len(),
     )
+}
+
+/// The parameters of tasks, a table for each kind.
+fn task_tables(tasks: &[TaskSummary]) -> String {
+    let mut kinds: Vec<&str> = tasks.iter().map(|task| task.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let table_of = |kind: &str| {
+        let of_kind = || tasks.iter().filter(|task| task.kind == kind);
+        let mut names: Vec<&String> =
+            of_kind().filter_map(|task| task.parameters.as_object()).flat_map(|o| o.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let cell = |value: Option<&serde_json::Value>| match value {
+            None | Some(serde_json::Value::Null) => String::new(),
+            Some(serde_json::Value::String(text)) => escape(text),
+            Some(value) => escape(&value.to_string()),
+        };
+        let row = |task: &TaskSummary| {
+            let cells: String =
+                names.iter().map(|&name| format!("<td>{}</td>", cell(task.parameters.get(name)))).collect();
+            format!(
+                "<tr><td><code>{}</code></td><td class=\"word\">{}</td>{cells}</tr>\n",
+                escape(&task.id),
+                html(&task.ladder)
+            )
+        };
+        let rows: String = of_kind().map(row).collect();
+        let heads: String = names.iter().map(|name| format!("<th>{}</th>", escape(name))).collect();
+        let (count, table) = (of_kind().count(), table(&format!("<th>Task</th><th>Ladder</th>{heads}"), &rows));
+        let plural = if count == 1 { "" } else { "s" };
+        format!(
+            "<details class=\"runs\"><summary>Parameters of {count} {} task{plural}</summary>\n{table}</details>\n",
+            escape(kind)
+        )
+    };
+    kinds.into_iter().map(table_of).collect()
 }
 
 /// The command that repeats a claim, or everything.

@@ -120,6 +120,9 @@ pub struct ClaimReport {
     pub assumptions: Vec<Assumption>,
     /// The runs it was judged on.
     pub runs: Vec<RunSummary>,
+    /// The tasks it was judged on, if it is a study.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskSummary>,
     /// Its figures.
     pub figures: Vec<Figure>,
 }
@@ -198,6 +201,20 @@ pub struct RunSummary {
     pub c: f64,
     /// `B = Σ_bg μ²`.
     pub b: f64,
+}
+
+/// The parameters of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSummary {
+    /// Name of the task, a hash of its kind and parameters.
+    pub id: String,
+    /// Ladder it stands on: the factor that varies.
+    pub ladder: String,
+    /// What was done.
+    pub kind: String,
+    /// With which parameters.
+    pub parameters: serde_json::Value,
 }
 
 /// One control: a run whose claim must come out violated.

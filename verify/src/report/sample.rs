@@ -169,6 +169,15 @@ fn palette() -> Figure {
     }
 }
 
+fn task(id: &str, border: &str) -> TaskSummary {
+    TaskSummary {
+        id: id.into(),
+        ladder: "pixels".into(),
+        kind: "digits".into(),
+        parameters: serde_json::json!({ "border": border, "seed": 3 }),
+    }
+}
+
 fn run(id: &str, d: u64) -> RunSummary {
     RunSummary {
         id: id.into(),
@@ -231,6 +240,7 @@ pub(super) fn report() -> Report {
             Assumption { text: "d ≥ d0^2.5: 4096 < 32768".into(), met: verdict == Holds },
         ],
         runs: vec![run("3f9ac1d2", 4096), run("b77e01aa", 65_536), run("0c55d9fe", 1_048_576)],
+        tasks: vec![task("5d01", "full"), task("77aa", "border")],
         figures,
     };
     let control = |id: &str, claim: &str, change: &str, verdict, checks| ControlReport {

@@ -285,6 +285,8 @@ fn the_page_is_well_formed_and_stands_alone() {
         assert!(page.contains(text), "{text}");
     }
     assert!(page.contains("verify -- --profile quick --seed 2024 --claim thm1<"));
+    assert!(page.contains("Parameters of 3 runs") && page.contains("Parameters of 2 digits tasks"));
+    assert!(page.contains("<th>border</th><th>seed</th>") && page.contains("<td>full</td><td>3</td>"));
 }
 
 #[test]

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_claim_finds_its_derivation() {
-        for claim in crate::claims::all() {
+        for claim in crate::statement::Statement::all() {
             let place = place_of(claim.source());
             let (_, anchor) = place.split_once('#').unwrap_or_else(|| panic!("{} has no section", claim.source()));
             assert!(page().contains(&format!("id=\"{anchor}\"")), "{place}");
