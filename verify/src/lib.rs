@@ -16,6 +16,7 @@ pub mod ladders;
 pub mod plan;
 mod progress;
 pub mod report;
+pub mod run;
 pub mod settings;
 pub mod statement;
 pub mod stats;

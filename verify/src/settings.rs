@@ -408,7 +408,7 @@ fn ladder<T: PartialOrd + std::fmt::Debug>(field: &str, sizes: &[T]) -> Result<(
 }
 
 /// Puts `over` on top of `base`, table by table.
-fn overlay(base: &mut toml::Table, over: &toml::Table) {
+pub(crate) fn overlay(base: &mut toml::Table, over: &toml::Table) {
     for (key, value) in over {
         match (base.get_mut(key), value) {
             (Some(toml::Value::Table(base)), toml::Value::Table(over)) => overlay(base, over),
@@ -420,14 +420,14 @@ fn overlay(base: &mut toml::Table, over: &toml::Table) {
 }
 
 /// An error in the syntax of `text`, with its line.
-fn syntax(text: &str, error: &toml::de::Error) -> String {
+pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
     format!("{}{}", line.map(|line| format!("line {line}: ")).unwrap_or_default(), one_line(error))
 }
 
 /// An error in the `merged` settings in one line: the line of the user's `text`, the key, what is wrong with it, and the
 /// nearest right name for an unknown one.
-fn describe(text: &str, merged: &str, error: &toml::de::Error) -> String {
+pub(crate) fn describe(text: &str, merged: &str, error: &toml::de::Error) -> String {
     let mut message = one_line(error);
     if let Some((wrong, names)) =
         message.strip_prefix("unknown ").and_then(|rest| rest.split_once('`')?.1.rsplit_once("`, expected "))

@@ -1,0 +1,158 @@
+//! Files that are there whole or not at all, whatever ends the program or the machine, and folders that one process has.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A file or folder that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct DurableError {
+    /// What was tried.
+    pub action: &'static str,
+    /// With which file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl DurableError {
+    /// The error of an action on a path.
+    pub fn new(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { action, path, source }
+    }
+}
+
+/// Writes `<folder>/<name>` whole or not at all: a temporary file in the same folder is written, synced and renamed, and the
+/// folder synced. On return it is there even if the machine loses power; on an error what was there before still is.
+///
+/// One process at a time may write into `folder` ([`Lock`]): the temporary file's name is always the same, so that one left by
+/// a process that was killed is overwritten.
+///
+/// # Errors
+/// The file system refuses: no space, no permission.
+pub fn write(folder: &Path, name: &str, content: &[u8]) -> Result<(), DurableError> {
+    write_unsynced(folder, name, content)?;
+    sync_folder(folder)
+}
+
+/// [`write`] without syncing the folder: the content is safe, and after a power cut the name has it or what it had before. For
+/// several files in a row of which the last one is written with [`write`].
+///
+/// # Errors
+/// Those of [`write`].
+pub fn write_unsynced(folder: &Path, name: &str, content: &[u8]) -> Result<(), DurableError> {
+    let temporary = write_temporary(folder, name, content)?;
+    let path = folder.join(name);
+    fs::rename(&temporary, &path).map_err(DurableError::new("write", &path))
+}
+
+/// `<folder>/.<name>.tmp` with the content, synced; removed again if that fails.
+///
+/// # Errors
+/// Those of [`write`].
+pub(super) fn write_temporary(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, DurableError> {
+    let temporary = folder.join(format!(".{name}.tmp"));
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        DurableError::new("write", &folder.join(name))(error)
+    })?;
+    Ok(temporary)
+}
+
+/// Makes renames, new files and removals in a folder last.
+///
+/// # Errors
+/// The folder cannot be synced. Where folders cannot be opened at all, the system sees to it and there is none.
+pub fn sync_folder(path: &Path) -> Result<(), DurableError> {
+    match File::open(path) {
+        Ok(folder) => folder.sync_all().map_err(DurableError::new("sync", path)),
+        Err(_) if !cfg!(unix) => Ok(()),
+        Err(error) => Err(DurableError::new("sync", path)(error)),
+    }
+}
+
+/// Makes a folder and its parents, and makes them last.
+///
+/// # Errors
+/// The file system refuses.
+pub fn create_folder(path: &Path) -> Result<(), DurableError> {
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    fs::create_dir_all(path).map_err(DurableError::new("create", path))?;
+    for folder in missing {
+        match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent)?,
+            _ => sync_folder(Path::new("."))?,
+        }
+    }
+    Ok(())
+}
+
+/// The right to write into a folder, of one process and, in it, of one holder.
+///
+/// The lock is the system's (`flock` on `<folder>/<name>`): it ends with its holder, however that ends. The file stays.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// The lock `<folder>/<name>`, or `None` while somebody else has it.
+    ///
+    /// # Errors
+    /// The file cannot be made, or the file system has no locks.
+    pub fn take(folder: &Path, name: &str) -> Result<Option<Self>, DurableError> {
+        let path = folder.join(name);
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = file.map_err(DurableError::new("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(DurableError::new("lock", &path)(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::tests::Folder;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_else_is_left() {
+        let folder = Folder::new();
+        write(folder.path(), "a.txt", b"one").unwrap();
+        write(folder.path(), "a.txt", b"two").unwrap();
+        assert_eq!(fs::read(folder.path().join("a.txt")).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = write(&folder.path().join("none"), "a.txt", b"").unwrap_err().to_string();
+        assert!(error.contains("none") && error.contains("cannot write"), "{error}");
+    }
+
+    #[test]
+    fn folders_are_made_with_their_parents() {
+        let folder = Folder::new();
+        let deep = folder.path().join("a/b/c");
+        create_folder(&deep).unwrap();
+        create_folder(&deep).unwrap();
+        assert!(deep.is_dir());
+        write(folder.path(), "file", b"").unwrap();
+        assert!(create_folder(&folder.path().join("file/x")).is_err());
+    }
+
+    #[test]
+    fn a_lock_has_one_holder() {
+        let folder = Folder::new();
+        let first = Lock::take(folder.path(), "lock").unwrap().unwrap();
+        assert!(Lock::take(folder.path(), "lock").unwrap().is_none());
+        drop(first);
+        assert!(Lock::take(folder.path(), "lock").unwrap().is_some());
+    }
+}
