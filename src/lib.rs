@@ -28,6 +28,7 @@ pub mod precision;
 pub mod probe;
 pub mod rng;
 pub mod simulate;
+pub mod snapshot;
 pub mod spec;
 pub mod trajectory;
 
@@ -39,5 +40,6 @@ pub use network::Network;
 pub use precision::Precision;
 pub use probe::Probe;
 pub use simulate::{SimulateError, simulate};
+pub use snapshot::{Array, Snapshot, SnapshotError};
 pub use spec::{Coordinates, Labels, RunSpec};
 pub use trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};

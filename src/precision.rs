@@ -3,6 +3,8 @@
 use feature_contamination_kernels::{Activation, Element, Executor, Mask, MatMut, MatRef, ShapeError, Workspace};
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::Field;
+
 /// The precision of weights, outputs and gradients.
 ///
 /// Both start from the same weights and see the same data, each an `f32`; what differs is rounding alone, and the
@@ -47,6 +49,9 @@ pub trait Real: Element {
     /// The batch in this precision: itself, or a copy in `wide`.
     fn batch<'a>(batch: &'a [f32], wide: &'a mut Vec<Self>) -> &'a [Self];
 
+    /// An array as one of a [`Snapshot`](crate::Snapshot).
+    fn field(values: &mut [Self]) -> Field<'_>;
+
     /// [`Executor::forward`] in this precision.
     ///
     /// # Errors
@@ -78,7 +83,7 @@ pub trait Real: Element {
 }
 
 macro_rules! real {
-    ($type:ty, $forward:ident, $backward:ident, |$batch:ident, $wide:ident| $in_precision:expr) => {
+    ($type:ty, $field:ident, $forward:ident, $backward:ident, |$batch:ident, $wide:ident| $in_precision:expr) => {
         impl Real for $type {
             fn nearest(value: f64) -> Self {
                 value as Self
@@ -90,6 +95,10 @@ macro_rules! real {
 
             fn batch<'a>($batch: &'a [f32], $wide: &'a mut Vec<Self>) -> &'a [Self] {
                 $in_precision
+            }
+
+            fn field(values: &mut [Self]) -> Field<'_> {
+                Field::$field(values)
             }
 
             fn forward(
@@ -119,8 +128,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, forward, backward, |batch, _wide| batch);
-real!(f64, forward_dense, backward_dense, |batch, wide| {
+real!(f32, F32, forward, backward, |batch, _wide| batch);
+real!(f64, F64, forward_dense, backward_dense, |batch, wide| {
     wide.clear();
     wide.extend(batch.iter().map(|&x| f64::from(x)));
     wide

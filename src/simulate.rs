@@ -9,6 +9,7 @@ use crate::network::Network;
 use crate::precision::{Precision, Real};
 use crate::probe::{Drift, probe};
 use crate::rng::{BLOCK_ROWS, Stream, stream};
+use crate::snapshot::{Field, Snapshot, SnapshotError, Stateful};
 use crate::spec::{EVAL_CHUNK, Labels, RunSpec};
 use crate::trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};
 
@@ -53,12 +54,7 @@ fn simulate_in<T: Real>(spec: &RunSpec, executor: Executor) -> Result<Trajectory
         while run.step < target {
             advance(&mut run, drift.as_mut())?;
         }
-        let latent = run.latent_weights()?;
-        if !latent.iter().all(|v| v.is_finite()) {
-            return Err(SimulateError::NonFinite { step });
-        }
-        let active = run.active_fraction()?;
-        let mut record = observer.record(&run.network, &latent, (step, active), &mut run.workspace)?;
+        let (mut record, latent) = observer.observe(&mut run, step)?;
         if let Some(sum) = drift.as_ref().filter(|_| step < spec.steps).map(|drift| drift.sum.clone()) {
             advance(&mut run, drift.as_mut())?;
             let after = run.latent_weights()?;
@@ -176,6 +172,20 @@ impl<'s, T: Real> Training<'s, T> {
         Ok(())
     }
 
+    /// Everything that later steps and records depend on, besides the spec: bit for bit, a run of the same spec and
+    /// instruction set that takes it over goes on as this one does.
+    pub fn state(&mut self) -> Snapshot {
+        self.save()
+    }
+
+    /// Takes over the [state](Training::state) of a run of the same spec. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// The state is that of another kind of run.
+    pub fn restore(&mut self, state: &Snapshot) -> Result<(), SnapshotError> {
+        self.load(state)
+    }
+
     /// Hinge-active fraction of the last step's batch; before the first step, of the first batch.
     ///
     /// # Errors
@@ -261,6 +271,18 @@ impl<'s, T: Real> Training<'s, T> {
     }
 }
 
+impl<T: Real> Stateful for Training<'_, T> {
+    fn visit(&mut self, visit: &mut dyn FnMut(&str, Field<'_>)) {
+        // Before the first batch there is no fraction; −1 is none.
+        let (mut step, mut active) = ([self.step], [self.active.unwrap_or(-1.0)]);
+        visit("step", Field::U64(&mut step));
+        visit("active_fraction", Field::F64(&mut active));
+        visit("weights", T::field(&mut self.network.weights));
+        self.step = step[0];
+        self.active = Some(active[0]).filter(|active| *active >= 0.0);
+    }
+}
+
 /// Nanoseconds that drawing a feature takes at least, and updating a weight (Zen 4, measured): what shares are worth a
 /// thread.
 const DRAW_NS: f64 = 0.15;
@@ -283,8 +305,8 @@ fn fill(
     executor.for_each(shares, fill, workspace)
 }
 
-/// Turns weights into the observables of a [`Record`].
-struct Observer<'s, T> {
+/// Turns weights into the observables of a [`Record`]. What it draws is addressed by the step: no record depends on others.
+pub struct Observer<'s, T> {
     spec: &'s RunSpec,
     executor: Executor,
     initial: Vec<f32>,
@@ -300,7 +322,8 @@ struct Observer<'s, T> {
 }
 
 impl<'s, T: Real> Observer<'s, T> {
-    fn new(spec: &'s RunSpec, executor: Executor, initial: &[f32]) -> Self {
+    /// For a run of `spec` that began at `initial`, `v⁽⁰⁾` in latent coordinates, \[m × d₀\].
+    pub fn new(spec: &'s RunSpec, executor: Executor, initial: &[f32]) -> Self {
         let data = &spec.data;
         let moments: Vec<_> = data.core.moments().into_iter().chain(data.background.moments()).collect();
         let weights = spec.background_weights.as_ref().unwrap_or(&data.background);
@@ -324,7 +347,27 @@ impl<'s, T: Real> Observer<'s, T> {
         }
     }
 
-    fn record(
+    /// The observables of `run` now, without a probe.
+    ///
+    /// # Errors
+    /// A weight or an output is non-finite.
+    pub fn record(&mut self, run: &mut Training<'_, T>) -> Result<Record, SimulateError> {
+        let step = run.step;
+        Ok(self.observe(run, step)?.0)
+    }
+
+    /// The observables of `run` under the name of `step`, and the latent weights.
+    fn observe(&mut self, run: &mut Training<'_, T>, step: u64) -> Result<(Record, Vec<T>), SimulateError> {
+        let latent = run.latent_weights()?;
+        if !latent.iter().all(|v| v.is_finite()) {
+            return Err(SimulateError::NonFinite { step });
+        }
+        let active = run.active_fraction()?;
+        let record = self.record_at(&run.network, &latent, (step, active), &mut run.workspace)?;
+        Ok((record, latent))
+    }
+
+    fn record_at(
         &mut self,
         network: &Network<T>,
         latent: &[T],

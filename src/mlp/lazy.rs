@@ -11,6 +11,7 @@
 use feature_contamination_kernels::{Activation, Executor, Mask, MatMut, MatRef, Pass, ShapeError, Workspace};
 
 use super::network::{Gradients, Network};
+use crate::snapshot::Field;
 
 /// Samples of a block, the bits of a word.
 const BLOCK: usize = 64;
@@ -78,7 +79,7 @@ impl Lazy {
             columns,
             reach: x.chunks_exact(width).map(|row| (1.0 / norm(row).max(1e-30)) as f32).collect(),
             y: y.to_vec(),
-            v: vec![],
+            v: vec![0.0; neurons * width],
             way: vec![0.0; neurons],
             output_way: 0.0,
             look: vec![0.0; blocks * neurons],
@@ -91,6 +92,43 @@ impl Lazy {
             plain: 0,
             fresh: true,
             buffers: Buffers::default(),
+        }
+    }
+
+    /// Lists what the next step depends on; the mask has the bits of the words.
+    pub(super) fn visit(&mut self, visit: &mut dyn FnMut(&str, Field<'_>)) {
+        let mut flags = [u64::from(self.plain), u64::from(self.fresh)];
+        let mut way = [self.output_way];
+        visit("lazy.flags", Field::U64(&mut flags));
+        visit("lazy.output_way", Field::F64(&mut way));
+        visit("lazy.v", Field::F32(&mut self.v));
+        visit("lazy.way", Field::F64(&mut self.way));
+        visit("lazy.look", Field::F64(&mut self.look));
+        visit("lazy.words", Field::U64(&mut self.words));
+        visit("lazy.sample_look", Field::F64(&mut self.sample_look));
+        visit("lazy.signs", Field::I8(&mut self.signs));
+        visit("lazy.g", Field::F64(&mut self.g));
+        self.plain = u32::try_from(flags[0]).unwrap_or(u32::MAX);
+        self.fresh = flags[1] != 0;
+        self.output_way = way[0];
+    }
+
+    /// Makes the mask anew from the words, after a [visit](Lazy::visit) that has changed these. What no step leaves, and would
+    /// lead out of the samples, is taken out of them.
+    pub(super) fn restore_mask(&mut self) {
+        let m = self.way.len();
+        if !self.samples.is_multiple_of(BLOCK) {
+            let last = self.words.len() - m;
+            self.words[last..].iter_mut().for_each(|word| *word &= (1 << (self.samples % BLOCK)) - 1);
+        }
+        self.signs.iter_mut().for_each(|sign| *sign = sign.signum());
+        self.mask.resize(self.samples, m);
+        for i in 0..self.samples {
+            for k in 0..m {
+                if self.words[i / BLOCK * m + k] >> (i % BLOCK) & 1 == 1 {
+                    self.mask.set(i, k, true);
+                }
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Real;
 use crate::error::SpecError;
+use crate::snapshot::Field;
 
 /// Adam's β₁, β₂ and ε.
 const BETAS: [f64; 2] = [0.9, 0.999];
@@ -91,6 +92,11 @@ impl<T: Real> State<T> {
         Self { optimizer, steps: 0, memory: Vec::new() }
     }
 
+    /// Makes the memory of tensors w, whose start it may be.
+    pub(super) fn prepare<'a>(&mut self, tensors: impl Iterator<Item = (&'a mut [T], &'a [T])>) {
+        self.memory.extend(tensors.skip(self.memory.len()).map(|(w, _)| Memory::new(self.optimizer, w)));
+    }
+
     /// One step of tensors w with gradients g, the same tensors in the same order at every step.
     pub fn step<'a>(&mut self, executor: Executor, tensors: impl Iterator<Item = (&'a mut [T], &'a [T])>) {
         self.steps += 1;
@@ -102,6 +108,27 @@ impl<T: Real> State<T> {
                 Memory::Sgd { weights, velocity } => executor.run(Sgd::new(self.optimizer, w, g, weights, velocity)),
                 Memory::Adam { first, second } => {
                     executor.run(Adam::new(self.optimizer, self.steps, w, g, first, second));
+                }
+            }
+        }
+    }
+}
+
+impl State<f32> {
+    /// Lists what the next step depends on.
+    pub(super) fn visit(&mut self, visit: &mut dyn FnMut(&str, Field<'_>)) {
+        let mut steps = [self.steps];
+        visit("optimizer.steps", Field::U64(&mut steps));
+        self.steps = steps[0];
+        for (index, memory) in self.memory.iter_mut().enumerate() {
+            match memory {
+                Memory::Sgd { weights, velocity } => {
+                    visit(&format!("optimizer.{index}.weights"), Field::F64(weights));
+                    visit(&format!("optimizer.{index}.velocity"), Field::F64(velocity));
+                }
+                Memory::Adam { first, second } => {
+                    visit(&format!("optimizer.{index}.first"), Field::F32(first));
+                    visit(&format!("optimizer.{index}.second"), Field::F32(second));
                 }
             }
         }

@@ -9,6 +9,7 @@ use super::network::{Dense, Gradients, Network, zero_gradients};
 use super::optimizer::{Optimizer, State};
 use super::span::Basis;
 use crate::error::SpecError;
+use crate::snapshot::{Field, Snapshot, SnapshotError, Stateful};
 
 /// Why training could not begin or go on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -212,11 +213,13 @@ impl Training {
             None => Engine::Dense(Dense::new()),
         };
         let gradients = zero_gradients(&network);
+        let mut state = State::new(optimizer);
+        state.prepare(tensors(&mut network, &gradients, ambient.as_mut()));
         Ok(Self {
             executor,
             loss,
             gradients,
-            state: State::new(optimizer),
+            state,
             ambient,
             features,
             delta: vec![0.0; n],
@@ -260,6 +263,25 @@ impl Training {
             ambient.latent(executor, &mut network.layers[0].weight, rank)?;
         }
         self.iteration += 1;
+        Ok(())
+    }
+
+    /// Everything that later steps and losses depend on, besides the problem and the settings: bit for bit, a training made
+    /// of the same ones, on the same instruction set, that takes it over goes on as this one does.
+    pub fn state(&mut self) -> Snapshot {
+        self.save()
+    }
+
+    /// Takes over the [state](Training::state) of a training on the same problem with the same settings. On an error nothing
+    /// has changed.
+    ///
+    /// # Errors
+    /// The state is that of another kind of training.
+    pub fn restore(&mut self, state: &Snapshot) -> Result<(), SnapshotError> {
+        self.load(state)?;
+        if let Engine::Fused { lazy: Some(lazy), .. } = &mut self.engine {
+            lazy.restore_mask();
+        }
         Ok(())
     }
 
@@ -324,6 +346,29 @@ impl Training {
         match &self.ambient {
             Some(ambient) => format!("{passes} in {width} coordinates, weights in {}", ambient.inputs),
             None => format!("{passes} in {width} coordinates"),
+        }
+    }
+}
+
+impl Stateful for Training {
+    fn visit(&mut self, visit: &mut dyn FnMut(&str, Field<'_>)) {
+        let mut iteration = [self.iteration];
+        visit("iteration", Field::U64(&mut iteration));
+        self.iteration = iteration[0];
+        for (index, layer) in self.network.layers.iter_mut().enumerate() {
+            visit(&format!("layers.{index}.weight"), Field::F32(&mut layer.weight));
+            if let Some(bias) = &mut layer.bias {
+                visit(&format!("layers.{index}.bias"), Field::F32(bias));
+            }
+        }
+        if let Some(ambient) = &mut self.ambient {
+            visit("ambient.weight", Field::F32(&mut ambient.weight));
+        }
+        self.state.visit(visit);
+        match &mut self.engine {
+            Engine::Fused { lazy: Some(lazy), .. } => lazy.visit(visit),
+            // Of the last step; the training loss is theirs.
+            _ => visit("output", Field::F32(&mut self.train.output)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: `verify [FLAGS]`, `verify report DIR`, `verify bench-report [FLAGS]` and `verify toy --from FILE.npz`.
+//! The command line: `verify [FLAGS]`, and its subcommands.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,6 +18,9 @@ use crate::plan::{Job, Plan};
 use crate::progress::Progress;
 use crate::report::model::{ControlReport, Host, Report, SCHEMA_VERSION, Table, Verdict};
 use crate::report::{self, ReportError};
+use crate::run::command::{ConfigArgs, RunArgs};
+use crate::run::reproduce::ReproduceArgs;
+use crate::run::{self, CommandError};
 use crate::settings::{PROFILES, Rate, Settings, SettingsError};
 use crate::statement::{Planned, Statement};
 use crate::stats::StatsError;
@@ -77,6 +80,18 @@ enum Command {
     },
     /// Repeat a run of the authors' script from a file of it and compare; exit status 1 if a curve differs.
     Toy(ToyArgs),
+    /// Carry out a run of one's own, at one seed or several, and survive interruptions.
+    ///
+    /// On SIGINT, SIGTERM or SIGUSR1 it writes a checkpoint and ends with exit status 3; the same command then goes on, bit for
+    /// bit as if it had not been interrupted, or says that the run is complete. Exit status: 0, complete; 2, an error; 3,
+    /// interrupted.
+    Run(RunArgs),
+    /// Write a configuration file for `verify run`, or say what one means.
+    Config(ConfigArgs),
+    /// Carry out a finished run again and compare; exit status 1 if it comes out otherwise.
+    ///
+    /// On the result's instruction set every bit must be the same, on another every number to rounding.
+    Reproduce(ReproduceArgs),
     /// Measure how often the intervals miss, and hold the quantiles against published values.
     ///
     /// Exit status 1 if a method misses more often than it may.
@@ -195,6 +210,9 @@ pub enum CliError {
     /// The authors' script could not be repeated.
     #[error(transparent)]
     Toy(#[from] ToyError),
+    /// A run of one's own.
+    #[error(transparent)]
+    Command(#[from] CommandError),
 }
 
 /// The whole program, for these claims; see [`main_of`].
@@ -246,6 +264,12 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
             say(&summary);
             return Ok(ExitCode::from(u8::from(!matches)));
         }
+        Some(Command::Run(args)) => return ended(run::command::run(&args)?),
+        Some(Command::Config(args)) => {
+            say(&run::command::config(&args)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Command::Reproduce(args)) => return ended(run::reproduce::run(&args)?),
         Some(Command::Coverage { replicates, seed, out }) => {
             let (tables, good) = instrument::statistics(seed, replicates)
                 .map_err(|source| CliError::Statistic { claim: "coverage", source })?;
@@ -298,6 +322,12 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
     summarise(&report);
     say(&format!("report: {}\n", args.out.join("index.html").display()));
     Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Says how a run of one's own ended.
+fn ended(ended: run::command::Ended) -> Result<ExitCode, CliError> {
+    say(&ended.summary);
+    Ok(ExitCode::from(ended.status))
 }
 
 /// Writes the tables of the instrument; status 1 if they are not good.
@@ -361,19 +391,19 @@ fn verify(
     Ok((report, trajectories::csv(&results.runs)))
 }
 
-fn seed(text: &str) -> Result<u64, String> {
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
     // TOML's integers, in which the settings are saved, end at 2^63 - 1.
     let seed = text.parse().ok().filter(|&seed| i64::try_from(seed).is_ok());
     seed.ok_or_else(|| format!("must be a whole number from 0 to {}", i64::MAX))
 }
 
-fn threads(text: &str) -> Result<usize, String> {
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
     let threads = text.parse().ok().filter(|threads| (1..=4096).contains(threads));
     threads.ok_or_else(|| "must be a whole number, at least 1 and at most 4096".to_owned())
 }
 
 /// Threads that this machine runs at once.
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -506,13 +536,13 @@ fn check_time(jobs: &[Job<'_>], threads: usize) -> Result<(), CliError> {
 }
 
 /// Memory that the system says is free, in bytes, where it says so.
-fn available_memory() -> Option<f64> {
+pub(crate) fn available_memory() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
     line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib * 1024.0)
 }
 
-fn cpu_name() -> String {
+pub(crate) fn cpu_name() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())

@@ -4,14 +4,23 @@
 //! program: a checkpoint holds everything that the rest of the run depends on, and the run goes on from it bit for bit as if
 //! nothing had happened. A run is complete exactly when its `result.json` is there.
 
+mod checkpoint;
+pub mod command;
 mod config;
 pub mod durable;
+mod engine;
+pub mod estimate;
+mod page;
+pub mod reproduce;
 mod result;
 mod stop;
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use feature_contamination::{Executor, SimulateError, Snapshot, SpecError, mlp::TrainError};
+
+pub use checkpoint::{CHECKPOINT, Checkpoint, PREVIOUS};
 pub use config::{
     DEFAULTS, FixedSpec, MAX_RECORDS, MethodName, Model, NetworkConfig, Observables, OptimizerConfig, Output, Plan,
     RunConfig, Sampling, Schedule, Seeds, Steps, Time,
@@ -20,7 +29,11 @@ pub use durable::DurableError;
 pub use result::{Column, RESULT, RunResult, SCHEMA_VERSION, SERIES, Series, columns, is_complete};
 pub use stop::Stop;
 
-use feature_contamination::{SimulateError, SpecError, mlp::TrainError};
+use crate::report::ReportError;
+use crate::settings::SettingsError;
+use checkpoint::{Origin, Store};
+use durable::Lock;
+use engine::Engine;
 
 /// The file that holds the lock of a run's folder.
 pub const LOCK: &str = "lock";
@@ -94,7 +107,7 @@ pub enum RunFailure {
     #[error("{0}")]
     Result(String),
     /// Another process is at it.
-    #[error("{folder}: another process is at this run")]
+    #[error("{folder}: another process is at this run; wait for it, or end it")]
     Busy {
         /// The folder.
         folder: String,
@@ -124,8 +137,224 @@ pub fn run_in(
     options: &Options<'_>,
     stop: &Stop,
 ) -> Result<Ending, RunFailure> {
-    let _ = (folder, config.plan(seed)?, options, stop);
-    Err(RunFailure::Internal("not yet".to_owned()))
+    run_on(Executor::detect()?, folder, config, seed, options, stop)
+}
+
+/// [`run_in`] on a given instruction set.
+fn run_on(
+    executor: Executor,
+    folder: &Path,
+    config: &RunConfig,
+    seed: u64,
+    options: &Options<'_>,
+    stop: &Stop,
+) -> Result<Ending, RunFailure> {
+    let (config, plan) = (config.resolved()?, config.plan(seed)?);
+    let origin = Origin {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: env!("FC_COMMIT").to_owned(),
+        isa: executor.isa().to_string(),
+        seed,
+        config: config.canonical()?,
+    };
+    durable::create_folder(folder)?;
+    let busy = || RunFailure::Busy { folder: folder.display().to_string() };
+    let _lock = Lock::take(folder, LOCK)?.ok_or_else(busy)?;
+    if folder.join(RESULT).exists() {
+        let result = RunResult::read(folder).map_err(RunFailure::Result)?;
+        result
+            .is_of(&origin)
+            .map_err(|reason| RunFailure::Result(format!("{} {reason}", folder.join(RESULT).display())))?;
+        // Left by a program that was killed between writing the result and removing them.
+        Store::remove(folder)?;
+        return Ok(Ending::Already(Box::new(result)));
+    }
+    let (mut store, checkpoint) = Store::open(folder, &origin, options.warn).map_err(RunFailure::Checkpoint)?;
+    engine::with_engine(&plan, executor.with_threads(options.threads), |engine| {
+        let mut run = match checkpoint {
+            Some(checkpoint) => take_up(checkpoint, &plan, engine).map_err(|reason| {
+                RunFailure::Checkpoint(format!("{}: {reason}; remove it to begin anew", folder.display()))
+            })?,
+            None => Checkpoint {
+                origin: origin.clone(),
+                step: 0,
+                elapsed_seconds: 0.0,
+                interruptions: 0,
+                rows: vec![],
+                state: Snapshot::default(),
+            },
+        };
+        if drive(engine, &plan, &mut run, &mut store, options, stop)? {
+            let series = Series::of(config.model.sampling, run.rows);
+            let result = RunResult::of(&origin, config, executor, options.threads, engine.path(), &series)
+                .after(run.interruptions, run.elapsed_seconds);
+            // What the result speaks of first.
+            durable::write(folder, SERIES, series.csv().as_bytes())?;
+            durable::write(folder, RESULT, result.json().as_bytes())?;
+            Store::remove(folder)?;
+            return Ok(Ending::Complete(Box::new(result)));
+        }
+        Ok(Ending::Interrupted { step: run.step })
+    })
+}
+
+/// Puts the engine where a checkpoint was taken.
+fn take_up(mut checkpoint: Checkpoint, plan: &Plan, engine: &mut dyn Engine) -> Result<Checkpoint, String> {
+    let due = plan.record_steps().partition_point(|&step| step <= checkpoint.step);
+    let steps = checkpoint.rows.iter().map(|row| row.first().copied().unwrap_or(f64::NAN));
+    if checkpoint.step > plan.steps() || !steps.eq(plan.record_steps()[..due].iter().map(|&step| step as f64)) {
+        return Err(format!("the checkpoint's records are not those of this run up to step {}", checkpoint.step));
+    }
+    engine
+        .restore(&std::mem::take(&mut checkpoint.state))
+        .map_err(|error| format!("the checkpoint does not fit: {error}"))?;
+    if engine.step() != checkpoint.step {
+        return Err(format!("the checkpoint's state is of step {}, not {}", engine.step(), checkpoint.step));
+    }
+    checkpoint.interruptions += 1;
+    Ok(checkpoint)
+}
+
+/// Steps and records until the end, or until the run should stop and its checkpoint is written; whether it is the end.
+fn drive(
+    engine: &mut dyn Engine,
+    plan: &Plan,
+    run: &mut Checkpoint,
+    store: &mut Store<'_>,
+    options: &Options<'_>,
+    stop: &Stop,
+) -> Result<bool, RunFailure> {
+    /// Time between two words on the progress.
+    const TOLD_EVERY: Duration = Duration::from_millis(100);
+    let (steps, before, start) = (plan.steps(), run.elapsed_seconds, Instant::now());
+    let (mut saved, mut saved_at, mut told) = (None, start, start);
+    loop {
+        let step = engine.step();
+        run.step = step;
+        let now = Instant::now();
+        if plan.record_steps().get(run.rows.len()) == Some(&step) {
+            run.rows.push(engine.record().map_err(|error| explained(error, engine))?);
+            told = now - TOLD_EVERY;
+        }
+        if now >= told + TOLD_EVERY {
+            let row = run.rows.last().map_or(&[][..], Vec::as_slice);
+            (options.progress)(&Progress { seed: run.origin.seed, step, steps, row });
+            told = now;
+        }
+        run.elapsed_seconds = before + start.elapsed().as_secs_f64();
+        if step == steps {
+            return Ok(true);
+        }
+        let stopped = stop.is_set();
+        if (stopped || now >= saved_at + options.checkpoint_every) && saved != Some(step) {
+            run.state = engine.state();
+            if let Some((name, _)) = run.state.arrays.iter().find(|(_, array)| !array.is_finite()) {
+                return Err(RunFailure::NonFinite { step, cause: array_cause(name) });
+            }
+            store.save(run)?;
+            (saved, saved_at) = (Some(step), Instant::now());
+        }
+        if stopped {
+            return Ok(false);
+        }
+        engine.advance().map_err(|error| explained(error, engine))?;
+    }
+}
+
+/// A non-finite number's error with what it was that left the finite numbers first.
+fn explained(error: RunFailure, engine: &mut dyn Engine) -> RunFailure {
+    let RunFailure::NonFinite { step, .. } = error else { return error };
+    let state = engine.state();
+    let cause = match state.arrays.iter().find(|(_, array)| !array.is_finite()) {
+        Some((name, _)) => array_cause(name),
+        None => {
+            let largest = state.arrays.iter().map(|(_, array)| array.max_abs()).fold(0.0, f64::max);
+            format!(
+                "an output became infinite or NaN at finite weights, the largest number of the state being {largest:.1e}: \
+                 take a smaller optimizer.learning_rate"
+            )
+        }
+    };
+    RunFailure::NonFinite { step, cause }
+}
+
+fn array_cause(name: &str) -> String {
+    format!("{name} became infinite or NaN: take a smaller optimizer.learning_rate")
+}
+
+/// Why `verify run`, `verify config` or `verify reproduce` stops with status 2. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The file is no configuration.
+    #[error(transparent)]
+    Config(#[from] SettingsError),
+    /// A value of it is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Too large for this machine.
+    #[error(
+        "{runs} would need up to {needed:.1} GiB of memory and {available:.1} GiB are free: take a smaller network.m, \
+         optimizer.batch or model.d, or fewer --threads"
+    )]
+    Memory {
+        /// How many runs, in words.
+        runs: String,
+        /// Estimate, GiB.
+        needed: f64,
+        /// Free, GiB.
+        available: f64,
+    },
+    /// The short trial of a configuration failed.
+    #[error("{}: in a trial, {source}", file.display())]
+    Trial {
+        /// The configuration.
+        file: PathBuf,
+        /// What happened.
+        source: Box<RunFailure>,
+    },
+    /// The folder is somebody's.
+    #[error("--out: {} holds {name:?}, which no run wrote; name an empty or new folder", out.display())]
+    Occupied {
+        /// The folder.
+        out: PathBuf,
+        /// What it holds.
+        name: String,
+    },
+    /// The run failed.
+    #[error("seed {seed}: {source}")]
+    Run {
+        /// Its seed.
+        seed: u64,
+        /// What happened.
+        source: Box<RunFailure>,
+    },
+    /// Some runs failed, the others have gone on.
+    #[error("{failed} of {of} runs failed; seed {seed}: {source}")]
+    Runs {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// The first one's seed.
+        seed: u64,
+        /// What happened to it.
+        source: Box<RunFailure>,
+    },
+    /// Before a run could begin.
+    #[error(transparent)]
+    Failure(#[from] RunFailure),
+    /// A result does not read.
+    #[error("{0}")]
+    Result(String),
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] DurableError),
+    /// The page could not be drawn.
+    #[error(transparent)]
+    Page(ReportError),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
 }
 
 impl From<SimulateError> for RunFailure {

@@ -6,7 +6,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use feature_contamination::Executor;
+
+use super::checkpoint::{Origin, difference};
 use super::config::{RunConfig, Sampling};
+use crate::cli::cpu_name;
 
 /// The file whose presence makes a run complete.
 pub const RESULT: &str = "result.json";
@@ -122,6 +126,59 @@ pub fn is_complete(folder: &Path) -> bool {
 }
 
 impl RunResult {
+    /// The result of a series, not interrupted and in no time.
+    pub(super) fn of(
+        origin: &Origin,
+        config: RunConfig,
+        executor: Executor,
+        threads: usize,
+        path: String,
+        series: &Series,
+    ) -> Self {
+        let last = series.rows.last().cloned().unwrap_or_default();
+        Self {
+            schema_version: SCHEMA_VERSION,
+            version: origin.version.clone(),
+            commit: origin.commit.clone(),
+            isa: executor.isa().to_string(),
+            cpu: cpu_name(),
+            threads,
+            interruptions: 0,
+            elapsed_seconds: 0.0,
+            path,
+            seed: origin.seed,
+            config,
+            rows: series.rows.len() as u64,
+            series_crc32: format!("{:08x}", crc32fast::hash(series.csv().as_bytes())),
+            last: series.columns.iter().cloned().zip(last).collect(),
+        }
+    }
+
+    pub(super) fn after(self, interruptions: u64, elapsed_seconds: f64) -> Self {
+        Self { interruptions, elapsed_seconds, ..self }
+    }
+
+    /// The text of the file.
+    pub(super) fn json(&self) -> String {
+        // A struct of finite numbers and strings to memory has no way to fail.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Whether it is that of a run's configuration and seed.
+    pub(super) fn is_of(&self, origin: &Origin) -> Result<(), String> {
+        let config = self.config.canonical().map_err(|error| format!("has a configuration that is none: {error}"))?;
+        if let Some(difference) = difference(&origin.config, &config) {
+            return Err(format!("is of another configuration: {difference}; name another folder"));
+        }
+        if self.seed != origin.seed {
+            return Err(format!(
+                "is of seed {}, and this run has seed {}; name another folder",
+                self.seed, origin.seed
+            ));
+        }
+        Ok(())
+    }
+
     /// `<folder>/result.json`.
     ///
     /// # Errors
@@ -169,6 +226,11 @@ pub struct Series {
 }
 
 impl Series {
+    /// The records of a run.
+    pub(super) fn of(sampling: Sampling, rows: Vec<Vec<f64>>) -> Self {
+        Self { columns: columns(sampling).into_iter().map(|column| column.name).collect(), rows }
+    }
+
     /// The table as CSV, every number in the fewest digits that read back the same.
     pub fn csv(&self) -> String {
         let mut text = self.columns.join(",") + "\n";
