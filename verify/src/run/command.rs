@@ -255,8 +255,8 @@ fn live(config: &RunConfig, row: &[f64]) -> String {
 
 /// A folder is used if it is empty, new, or has nothing in it but what this command leaves.
 fn check_folder(out: &Path) -> Result<(), CommandError> {
-    const ENTRIES: [&str; 10] =
-        [LOCK, CHECKPOINT, PREVIOUS, RESULT, SERIES, "series.json", "index.html", "figures", ".DS_Store", "run.toml"];
+    const ENTRIES: [&str; 9] =
+        [LOCK, CHECKPOINT, PREVIOUS, RESULT, SERIES, "series.json", "index.html", "figures", ".DS_Store"];
     let io = |error| CommandError::from(durable::DurableError::new("read", out)(error));
     let entries = match fs::read_dir(out) {
         Ok(entries) => entries,
@@ -276,7 +276,7 @@ fn check_folder(out: &Path) -> Result<(), CommandError> {
 }
 
 /// A line on standard error; a reader that has gone away is no error of ours.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -150,6 +150,7 @@ fn run_on(
     stop: &Stop,
 ) -> Result<Ending, RunFailure> {
     let (config, plan) = (config.resolved()?, config.plan(seed)?);
+    let columns = columns(config.model.sampling);
     let origin = Origin {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: env!("FC_COMMIT").to_owned(),
@@ -172,7 +173,7 @@ fn run_on(
     let (mut store, checkpoint) = Store::open(folder, &origin, options.warn).map_err(RunFailure::Checkpoint)?;
     engine::with_engine(&plan, executor.with_threads(options.threads), |engine| {
         let mut run = match checkpoint {
-            Some(checkpoint) => take_up(checkpoint, &plan, engine).map_err(|reason| {
+            Some(checkpoint) => take_up(checkpoint, &plan, columns.len(), engine).map_err(|reason| {
                 RunFailure::Checkpoint(format!("{}: {reason}; remove it to begin anew", folder.display()))
             })?,
             None => Checkpoint {
@@ -199,9 +200,15 @@ fn run_on(
 }
 
 /// Puts the engine where a checkpoint was taken.
-fn take_up(mut checkpoint: Checkpoint, plan: &Plan, engine: &mut dyn Engine) -> Result<Checkpoint, String> {
+fn take_up(
+    mut checkpoint: Checkpoint,
+    plan: &Plan,
+    columns: usize,
+    engine: &mut dyn Engine,
+) -> Result<Checkpoint, String> {
     let due = plan.record_steps().partition_point(|&step| step <= checkpoint.step);
-    let steps = checkpoint.rows.iter().map(|row| row.first().copied().unwrap_or(f64::NAN));
+    let whole = |row: &Vec<f64>| if row.len() == columns { row[0] } else { f64::NAN };
+    let steps = checkpoint.rows.iter().map(whole);
     if checkpoint.step > plan.steps() || !steps.eq(plan.record_steps()[..due].iter().map(|&step| step as f64)) {
         return Err(format!("the checkpoint's records are not those of this run up to step {}", checkpoint.step));
     }
@@ -227,19 +234,19 @@ fn drive(
     /// Time between two words on the progress.
     const TOLD_EVERY: Duration = Duration::from_millis(100);
     let (steps, before, start) = (plan.steps(), run.elapsed_seconds, Instant::now());
-    let (mut saved, mut saved_at, mut told) = (None, start, start);
+    let (mut saved, mut saved_at, mut told) = (None, start, None);
     loop {
         let step = engine.step();
         run.step = step;
         let now = Instant::now();
         if plan.record_steps().get(run.rows.len()) == Some(&step) {
             run.rows.push(engine.record().map_err(|error| explained(error, engine))?);
-            told = now - TOLD_EVERY;
+            told = None;
         }
-        if now >= told + TOLD_EVERY {
+        if told.is_none_or(|told| now >= told + TOLD_EVERY) {
             let row = run.rows.last().map_or(&[][..], Vec::as_slice);
             (options.progress)(&Progress { seed: run.origin.seed, step, steps, row });
-            told = now;
+            told = Some(now);
         }
         run.elapsed_seconds = before + start.elapsed().as_secs_f64();
         if step == steps {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use feature_contamination::Executor;
 
-use super::command::{Ended, INTERRUPTED, interval};
+use super::command::{Ended, INTERRUPTED, interval, say};
 use super::{CommandError, Ending, Options, RESULT, RunFailure, RunResult, Series, Stop, estimate, run_on};
 use crate::cli::{cores, threads};
 
@@ -50,7 +50,7 @@ pub fn run(args: &ReproduceArgs) -> Result<Ended, CommandError> {
     let stop = Stop::on_signals().map_err(CommandError::Signals)?;
     let scratch = Scratch::new(args.work.clone());
     let again = |executor: Executor| -> Result<Option<Series>, CommandError> {
-        let warn = |line: &str| eprintln!("verify: {line}");
+        let warn = |line: &str| say(&format!("verify: {line}"));
         let options = Options {
             threads: args.threads.unwrap_or_else(cores),
             checkpoint_every: args.checkpoint_every,
@@ -66,7 +66,7 @@ pub fn run(args: &ReproduceArgs) -> Result<Ended, CommandError> {
             Ending::Interrupted { step } => {
                 let kept =
                     if args.work.is_some() { "the same command goes on from there" } else { "--work would keep it" };
-                eprintln!("verify: stopped by {} at step {step}; {kept}", stop.cause());
+                say(&format!("verify: stopped by {} at step {step}; {kept}", stop.cause()));
                 Ok(None)
             }
         }

@@ -7,4 +7,5 @@ mod harness;
 mod processes;
 mod reports;
 mod results;
+mod run;
 mod toy;
