@@ -15,6 +15,9 @@ use crate::theory::balance::SelfSimilar;
 /// Time that the steps of a calibration may take, seconds.
 const CALIBRATION: f64 = 0.25;
 
+/// The program itself with what a page takes, bytes: measured, 5 and 3 MiB.
+const PROGRAM_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
+
 /// Memory and time of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Estimate {
@@ -30,14 +33,15 @@ pub struct Estimate {
     pub seconds: f64,
 }
 
-/// An upper estimate of the memory of one run, bytes: the training, the records, and a checkpoint as it is written.
+/// An upper estimate of the memory of one run, bytes: the program, the training, the records, and a checkpoint as it is
+/// written.
 pub fn memory_bytes(config: &RunConfig, plan: &Plan) -> f64 {
     let training = match plan {
         Plan::Fresh(spec) => spec.memory_bytes(),
         Plan::Fixed(spec) => spec.memory_bytes(),
     };
     let records = (plan.record_steps().len() * columns(config.model.sampling).len()) as f64 * 8.0;
-    2.0 * training + 4.0 * records
+    PROGRAM_BYTES + 2.0 * training + 4.0 * records
 }
 
 /// Refuses what does not fit into the memory that is free, for so many runs at once.
@@ -69,6 +73,7 @@ pub fn measure(config: &RunConfig, executor: Executor) -> Result<Estimate, RunFa
         let record_seconds = start.elapsed().as_secs_f64();
         let state: usize = engine.state().arrays.iter().map(|(name, array)| 8 * array.len() + name.len() + 11).sum();
         let step_seconds = step_seconds(engine, plan.steps())?;
+        super::check_finite(&engine.state(), engine.step())?;
         let records = plan.record_steps().len() as f64;
         Ok(Estimate {
             memory_bytes: memory_bytes(config, &plan),
@@ -190,13 +195,13 @@ pub(super) fn describe(config: &RunConfig, plan: &Plan, threads: usize, estimate
             text += &row(
                 "optimiser",
                 format!(
-                    "{}, {:?} loss, {} examples, η = {}, λ = {}",
+                    "{}, {} loss, {} examples, η = {}, λ = {}",
                     match spec.optimizer.method {
                         mlp::Method::Sgd { momentum } => format!("SGD with momentum {}", number(momentum, 4)),
                         mlp::Method::Adam => "Adam".to_owned(),
                         mlp::Method::AdamW => "AdamW".to_owned(),
                     },
-                    spec.loss,
+                    format!("{:?}", spec.loss).to_lowercase(),
                     spec.examples,
                     number(spec.optimizer.learning_rate, 4),
                     number(spec.optimizer.weight_decay, 4)

@@ -253,11 +253,10 @@ fn drive(
             return Ok(true);
         }
         let stopped = stop.is_set();
-        if (stopped || now >= saved_at + options.checkpoint_every) && saved != Some(step) {
+        let due = now.saturating_duration_since(saved_at) >= options.checkpoint_every;
+        if (stopped || due) && saved != Some(step) {
             run.state = engine.state();
-            if let Some((name, _)) = run.state.arrays.iter().find(|(_, array)| !array.is_finite()) {
-                return Err(RunFailure::NonFinite { step, cause: array_cause(name) });
-            }
+            check_finite(&run.state, step)?;
             store.save(run)?;
             (saved, saved_at) = (Some(step), Instant::now());
         }
@@ -272,21 +271,26 @@ fn drive(
 fn explained(error: RunFailure, engine: &mut dyn Engine) -> RunFailure {
     let RunFailure::NonFinite { step, .. } = error else { return error };
     let state = engine.state();
-    let cause = match state.arrays.iter().find(|(_, array)| !array.is_finite()) {
-        Some((name, _)) => array_cause(name),
-        None => {
-            let largest = state.arrays.iter().map(|(_, array)| array.max_abs()).fold(0.0, f64::max);
-            format!(
-                "an output became infinite or NaN at finite weights, the largest number of the state being {largest:.1e}: \
-                 take a smaller optimizer.learning_rate"
-            )
-        }
-    };
+    if let Err(error) = check_finite(&state, step) {
+        return error;
+    }
+    let largest = state.arrays.iter().map(|(_, array)| array.max_abs()).fold(0.0, f64::max);
+    let cause = format!(
+        "an output became infinite or NaN at finite weights, the largest number of the state being {largest:.1e}: take a \
+         smaller optimizer.learning_rate"
+    );
     RunFailure::NonFinite { step, cause }
 }
 
-fn array_cause(name: &str) -> String {
-    format!("{name} became infinite or NaN: take a smaller optimizer.learning_rate")
+/// Refuses a state with an infinity or a NaN in it.
+fn check_finite(state: &Snapshot, step: u64) -> Result<(), RunFailure> {
+    match state.arrays.iter().find(|(_, array)| !array.is_finite()) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let cause = format!("{name} became infinite or NaN: take a smaller optimizer.learning_rate");
+            Err(RunFailure::NonFinite { step, cause })
+        }
+    }
 }
 
 /// Why `verify run`, `verify config` or `verify reproduce` stops with status 2. One line each.

@@ -17,7 +17,7 @@ const FIXED: &str = "[model]\nsampling = \"fixed\"\nd = 80\n[network]\nm = 24\n[
                      [schedule]\nsteps = 300\n[observables]\nevery = 50\n";
 
 fn run(folder: &Folder, args: &[&str]) -> Outcome {
-    folder.verify(&[&["run", "--config", "run.toml", "--out", "out", "--threads", "2"], args].concat())
+    folder.verify(&[&["run", "--config", "run.toml", "--out", "out"], args].concat())
 }
 
 fn with(config: &str) -> Folder {
@@ -107,7 +107,7 @@ fn a_run_leaves_result_series_and_page() {
 #[test]
 fn several_seeds_have_a_folder_each_and_one_table() {
     let folder = with(&format!("seeds = [3, 1, 2]\n{SMALL}"));
-    run(&folder, &[]).ok();
+    run(&folder, &["--threads", "2"]).ok();
     assert_eq!(
         names(&folder.path("out")),
         ["figures", "index.html", "seed-1", "seed-2", "seed-3", "series.csv", "series.json"]
