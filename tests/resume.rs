@@ -29,7 +29,7 @@ fn bits(snapshot: &Snapshot) -> Vec<(String, Vec<u64>)> {
 
 /// Whether a run is stopped before `step`: now and then, at steps that depend on `case`.
 fn stops(case: u64, step: u64) -> bool {
-    derive(case, &[step]) % 23 == 0
+    derive(case, &[step]).is_multiple_of(23)
 }
 
 struct Case {

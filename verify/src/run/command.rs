@@ -20,6 +20,7 @@ use super::{
 };
 use crate::cli::{cores, seed, threads};
 use crate::report::text::duration;
+use crate::report::write_file;
 
 /// Exit status of a run that was asked to stop and has written its checkpoint.
 pub const INTERRUPTED: u8 = 3;
@@ -211,13 +212,15 @@ fn write_page(config: &RunConfig, plan: &Plan, runs: &[Finished], out: &Path) ->
             .flat_map(|run| run.series.rows.iter().map(|row| [&[run.result.seed as f64], row.as_slice()].concat()));
         let names = columns.iter().map(|column| column.name.clone()).collect();
         let table = Series { columns: names, rows: rows.collect() };
-        durable::write_unsynced(out, SERIES, table.csv().as_bytes())?;
+        write_file(&out.join(SERIES), table.csv().as_bytes()).map_err(CommandError::Page)?;
     }
-    let figures = out.join("figures");
-    durable::create_folder(&figures)?;
-    durable::write_unsynced(&figures, "run.svg", svg.as_bytes())?;
-    durable::write_unsynced(out, "series.json", page::sidecar(&columns, SERIES).as_bytes())?;
-    Ok(durable::write(out, "index.html", html.as_bytes())?)
+    // Two programs may be at the page at once: no run is at stake, and temporary names have the process's number.
+    for (name, content) in
+        [("figures/run.svg", svg), ("series.json", page::sidecar(&columns, SERIES)), ("index.html", html)]
+    {
+        write_file(&out.join(name), content.as_bytes()).map_err(CommandError::Page)?;
+    }
+    Ok(())
 }
 
 fn summary(config: &RunConfig, runs: &[Finished], already: usize, out: &Path) -> String {
@@ -265,7 +268,7 @@ fn check_folder(out: &Path) -> Result<(), CommandError> {
     };
     for entry in entries {
         let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
-        let temporary = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
+        let temporary = name.strip_prefix('.').and_then(|name| Some(name.split_once(".tmp")?.0));
         let ours = ENTRIES.contains(&temporary.unwrap_or(&name))
             || name.strip_prefix("seed-").is_some_and(|seed| seed.parse::<u64>().is_ok());
         if !ours {

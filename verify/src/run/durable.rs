@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A file or folder that could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
+#[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
 pub struct DurableError {
     /// What was tried.
     pub action: &'static str,
@@ -14,6 +14,16 @@ pub struct DurableError {
     pub path: PathBuf,
     /// What the system said.
     pub source: io::Error,
+}
+
+/// What would be right, where it is not plain.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; nothing that was written is lost: make room and give the same command again"
+        }
+        _ => "",
+    }
 }
 
 impl DurableError {

@@ -37,7 +37,12 @@ pub struct Estimate {
 /// written.
 pub fn memory_bytes(config: &RunConfig, plan: &Plan) -> f64 {
     let training = match plan {
-        Plan::Fresh(spec) => spec.memory_bytes(),
+        // A row a record is kept, and not every neuron's observables; those of one, and the start, are held for a while.
+        Plan::Fresh(spec) => {
+            let neurons = spec.m as f64;
+            let one = 160.0 * neurons + 8.0 * neurons * spec.data.d0() as f64;
+            spec.memory_bytes() - spec.record_bytes() + one
+        }
         Plan::Fixed(spec) => spec.memory_bytes(),
     };
     let records = (plan.record_steps().len() * columns(config.model.sampling).len()) as f64 * 8.0;

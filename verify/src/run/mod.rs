@@ -189,8 +189,8 @@ fn run_on(
             let series = Series::of(config.model.sampling, run.rows);
             let result = RunResult::of(&origin, config, executor, options.threads, engine.path(), &series)
                 .after(run.interruptions, run.elapsed_seconds);
-            // What the result speaks of first.
-            durable::write(folder, SERIES, series.csv().as_bytes())?;
+            // What the result speaks of first; the folder's sync makes both names last.
+            durable::write_unsynced(folder, SERIES, series.csv().as_bytes())?;
             durable::write(folder, RESULT, result.json().as_bytes())?;
             Store::remove(folder)?;
             return Ok(Ending::Complete(Box::new(result)));

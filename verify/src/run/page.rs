@@ -169,11 +169,13 @@ pub(super) fn page(config: &RunConfig, columns: &[Column], runs: &[Finished], fi
          <th class=\"num\">interruptions</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n\
          <details><summary>What the columns mean</summary>\n<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>\
          <th>Column</th><th>Unit</th><th>Meaning</th></tr></thead>\n<tbody>\n{meanings}</tbody></table></div></details>\n\
-         <h2>Repeat exactly this</h2>\n<p>With these lines in <code>run.toml</code>, at this commit and on this instruction \
-         set; a result is held against a new run by <code>verify reproduce</code>.</p>\n<pre><code>{config}</code></pre>\n\
+         <h2>Repeat exactly this</h2>\n<p>At this commit and on this instruction set, with the lines below in \
+         <code>run.toml</code>:</p>\n<pre><code>verify run --config run.toml --seed {seed}</code></pre>\n<p>A result is held \
+         against a new run by <code>verify reproduce</code> and its folder.</p>\n<pre><code>{config}</code></pre>\n\
          </main>\n</body>\n</html>\n",
         css = include_str!("../report/page.css"),
         seeds = runs.iter().map(|run| run.result.seed.to_string()).collect::<Vec<_>>().join(", "),
+        seed = first.result.seed,
         steps = grouped(&format!("{steps:.0}")),
         path = escape(&first.result.path),
         isa = escape(&first.result.isa),

@@ -97,7 +97,7 @@ fn runs_that_are_stopped_again_and_again_leave_the_same_bytes() {
     for (number, (name, config)) in configurations().into_iter().enumerate() {
         let (whole, parts) = (Folder::new(), Folder::new());
         assert_eq!(stopped_at(whole.path(), &config, &[], Options::default()), 0);
-        let stops: Vec<u64> = (0..40).filter(|&step| rng::derive(number as u64, &[step]) % 5 == 0).collect();
+        let stops: Vec<u64> = (0..40).filter(|&step| rng::derive(number as u64, &[step]).is_multiple_of(5)).collect();
         // Every checkpoint but those of the stops comes at its time, which is always.
         let options = Options { checkpoint_every: Duration::ZERO, threads: 1 + number % 3, ..Options::default() };
         let interruptions = stopped_at(parts.path(), &config, &stops, options);
