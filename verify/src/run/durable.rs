@@ -47,11 +47,11 @@ pub fn write(folder: &Path, name: &str, content: &[u8]) -> Result<(), DurableErr
     sync_folder(folder)
 }
 
-/// [`write`] without syncing the folder: the content is safe, and after a power cut the name has it or what it had before. For
-/// several files in a row of which the last one is written with [`write`].
+/// [`write()`] without syncing the folder: the content is safe, and after a power cut the name has it or what it had before. For
+/// several files in a row of which the last one is written with [`write()`].
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn write_unsynced(folder: &Path, name: &str, content: &[u8]) -> Result<(), DurableError> {
     let temporary = write_temporary(folder, name, content)?;
     let path = folder.join(name);
@@ -61,7 +61,7 @@ pub fn write_unsynced(folder: &Path, name: &str, content: &[u8]) -> Result<(), D
 /// `<folder>/.<name>.tmp` with the content, synced; removed again if that fails.
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub(super) fn write_temporary(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, DurableError> {
     let temporary = folder.join(format!(".{name}.tmp"));
     let write = || {
