@@ -13,6 +13,7 @@ pub mod execute;
 pub mod instrument;
 pub mod judge;
 pub mod ladders;
+pub mod lock;
 pub mod plan;
 mod progress;
 pub mod report;

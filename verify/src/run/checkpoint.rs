@@ -327,6 +327,11 @@ impl<'a> Store<'a> {
     }
 }
 
+/// Whether a folder has a checkpoint, of whatever worth.
+pub fn has_checkpoint(folder: &Path) -> bool {
+    [CHECKPOINT, PREVIOUS].iter().any(|name| folder.join(name).is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

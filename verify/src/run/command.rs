@@ -15,10 +15,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::config::{Plan, RunConfig, Sampling, Seeds};
 use super::page::{self, Finished};
 use super::{
-    CHECKPOINT, CommandError, Ending, LOCK, Options, PREVIOUS, Progress, RESULT, RunFailure, SERIES, Series, Stop,
-    columns, durable, estimate, run_in,
+    CHECKPOINT, CommandError, Ending, Options, PREVIOUS, Progress, RESULT, RunFailure, SERIES, Series, Stop, columns,
+    durable, estimate, run_in,
 };
 use crate::cli::{cores, seed, threads};
+use crate::lock::LOCK;
 use crate::report::text::duration;
 use crate::report::write_file;
 

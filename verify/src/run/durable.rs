@@ -1,6 +1,6 @@
-//! Files that are there whole or not at all, whatever ends the program or the machine, and folders that one process has.
+//! Files that are there whole or not at all, whatever ends the program or the machine.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ impl DurableError {
 /// Writes `<folder>/<name>` whole or not at all: a temporary file in the same folder is written, synced and renamed, and the
 /// folder synced. On return it is there even if the machine loses power; on an error what was there before still is.
 ///
-/// One process at a time may write into `folder` ([`Lock`]): the temporary file's name is always the same, so that one left by
+/// One process at a time may write into `folder` ([`RunLock`](crate::lock::RunLock)): the temporary file's name is always the same, so that one left by
 /// a process that was killed is overwritten.
 ///
 /// # Errors
@@ -105,31 +105,6 @@ pub fn create_folder(path: &Path) -> Result<(), DurableError> {
     Ok(())
 }
 
-/// The right to write into a folder, of one process and, in it, of one holder.
-///
-/// The lock is the system's (`flock` on `<folder>/<name>`): it ends with its holder, however that ends. The file stays.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// The lock `<folder>/<name>`, or `None` while somebody else has it.
-    ///
-    /// # Errors
-    /// The file cannot be made, or the file system has no locks.
-    pub fn take(folder: &Path, name: &str) -> Result<Option<Self>, DurableError> {
-        let path = folder.join(name);
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
-        let file = file.map_err(DurableError::new("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(DurableError::new("lock", &path)(error)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,14 +130,5 @@ mod tests {
         assert!(deep.is_dir());
         write(folder.path(), "file", b"").unwrap();
         assert!(create_folder(&folder.path().join("file/x")).is_err());
-    }
-
-    #[test]
-    fn a_lock_has_one_holder() {
-        let folder = Folder::new();
-        let first = Lock::take(folder.path(), "lock").unwrap().unwrap();
-        assert!(Lock::take(folder.path(), "lock").unwrap().is_none());
-        drop(first);
-        assert!(Lock::take(folder.path(), "lock").unwrap().is_some());
     }
 }

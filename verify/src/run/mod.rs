@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use feature_contamination::{Executor, SimulateError, Snapshot, SpecError, mlp::TrainError};
 
-pub use checkpoint::{CHECKPOINT, Checkpoint, PREVIOUS};
+pub use checkpoint::{CHECKPOINT, Checkpoint, PREVIOUS, has_checkpoint};
 pub use config::{
     DEFAULTS, FixedSpec, MAX_RECORDS, MethodName, Model, NetworkConfig, Observables, OptimizerConfig, Output, Plan,
     RunConfig, Sampling, Schedule, Seeds, Steps, Time,
@@ -29,14 +29,11 @@ pub use durable::DurableError;
 pub use result::{Column, RESULT, RunResult, SCHEMA_VERSION, SERIES, Series, columns, is_complete};
 pub use stop::Stop;
 
+use crate::lock::{Attempt, Holder, RunLock};
 use crate::report::ReportError;
 use crate::settings::SettingsError;
 use checkpoint::{Origin, Store};
-use durable::Lock;
 use engine::Engine;
-
-/// The file that holds the lock of a run's folder.
-pub const LOCK: &str = "lock";
 
 /// How a run is carried out; nothing of it changes a bit of the result.
 #[derive(Clone, Copy)]
@@ -149,6 +146,31 @@ fn run_on(
     options: &Options<'_>,
     stop: &Stop,
 ) -> Result<Ending, RunFailure> {
+    durable::create_folder(folder)?;
+    let (waiting, over) = (|holder: &Holder| (options.warn)(&holder.awaited(folder)), || stop.is_set());
+    let lock = match RunLock::wait(folder, &waiting, &over).map_err(DurableError::new("lock", folder))? {
+        Attempt::Mine(lock) => lock,
+        Attempt::Held(_) | Attempt::Doubtful(_) => {
+            return Err(RunFailure::Busy { folder: folder.display().to_string() });
+        }
+    };
+    let ended = run_locked(executor, folder, config, seed, options, stop);
+    match ended {
+        Ok(Ending::Complete(_) | Ending::Already(_)) => lock.remove(),
+        _ => lock.release(),
+    }
+    ended
+}
+
+/// [`run_in`] on a given instruction set, in a folder whose lock the caller holds.
+pub(crate) fn run_locked(
+    executor: Executor,
+    folder: &Path,
+    config: &RunConfig,
+    seed: u64,
+    options: &Options<'_>,
+    stop: &Stop,
+) -> Result<Ending, RunFailure> {
     let (config, plan) = (config.resolved()?, config.plan(seed)?);
     let columns = columns(config.model.sampling);
     let origin = Origin {
@@ -158,9 +180,6 @@ fn run_on(
         seed,
         config: config.canonical()?,
     };
-    durable::create_folder(folder)?;
-    let busy = || RunFailure::Busy { folder: folder.display().to_string() };
-    let _lock = Lock::take(folder, LOCK)?.ok_or_else(busy)?;
     if folder.join(RESULT).exists() {
         let result = RunResult::read(folder).map_err(RunFailure::Result)?;
         result

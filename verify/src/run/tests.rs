@@ -153,7 +153,8 @@ fn first_of(config: &RunConfig) -> RunResult {
 fn one_process_at_a_time() {
     let folder = Folder::new();
     let (_, config) = configurations().remove(0);
-    let _lock = durable::Lock::take(folder.path(), LOCK).unwrap().unwrap();
+    let lock = RunLock::wait(folder.path(), &|_| (), &|| false).unwrap();
+    assert!(matches!(lock, Attempt::Mine(_)));
     let error = run_in(folder.path(), &config, 1, &Options::default(), &Stop::default()).unwrap_err();
     assert!(matches!(error, RunFailure::Busy { .. }), "{error}");
 }

@@ -79,7 +79,7 @@ fn a_run_leaves_result_series_and_page() {
     let out = &first.ok().out;
     assert!(out.contains("seed 5: step ") && out.contains("OOD risk") && out.contains("out/index.html"), "{out}");
     assert!(first.err.contains("1 of 1 runs to do: at most") && first.err.contains("100 %"), "{}", first.err);
-    let expected = ["figures", "index.html", "lock", "result.json", "series.csv", "series.json"];
+    let expected = ["figures", "index.html", "result.json", "series.csv", "series.json"];
     assert_eq!(names(&folder.path("out")), expected);
     let result = folder.json("out/result.json");
     for key in ["version", "commit", "isa", "threads", "seed", "config", "elapsed_seconds"] {
