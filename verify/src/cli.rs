@@ -24,6 +24,7 @@ use crate::run::{self, CommandError};
 use crate::settings::{PROFILES, Rate, Settings, SettingsError};
 use crate::statement::{Planned, Statement};
 use crate::stats::StatsError;
+use crate::sweep::{self, SweepCommand, SweepError};
 use crate::toy::{self, ToyArgs, ToyError};
 use crate::trajectories;
 
@@ -92,6 +93,11 @@ enum Command {
     ///
     /// On the result's instruction set every bit must be the same, on another every number to rounding.
     Reproduce(ReproduceArgs),
+    /// Plan, carry out and merge many runs of one's own: a grid in a file, on one machine or a cluster's scheduler.
+    Sweep {
+        #[command(subcommand)]
+        command: SweepCommand,
+    },
     /// Measure how often the intervals miss, and hold the quantiles against published values.
     ///
     /// Exit status 1 if a method misses more often than it may.
@@ -213,6 +219,9 @@ pub enum CliError {
     /// A run of one's own.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// A sweep could not be planned, carried out or merged.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
 }
 
 /// The whole program, for these claims; see [`main_of`].
@@ -270,6 +279,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
             return Ok(ExitCode::SUCCESS);
         }
         Some(Command::Reproduce(args)) => return ended(run::reproduce::run(&args)?),
+        Some(Command::Sweep { command }) => return Ok(sweep::run(command, &say)?),
         Some(Command::Coverage { replicates, seed, out }) => {
             let (tables, good) = instrument::statistics(seed, replicates)
                 .map_err(|source| CliError::Statistic { claim: "coverage", source })?;

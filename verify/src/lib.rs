@@ -22,6 +22,7 @@ pub mod settings;
 pub mod statement;
 pub mod stats;
 pub mod studies;
+pub mod sweep;
 pub mod theory;
 pub mod toy;
 pub mod trajectories;

@@ -49,6 +49,19 @@ pub fn memory_bytes(config: &RunConfig, plan: &Plan) -> f64 {
     PROGRAM_BYTES + 2.0 * training + 4.0 * records
 }
 
+/// A run's time in arithmetic operations, all it does beside them counted as such: what runs are compared by.
+pub fn work(plan: &Plan) -> f64 {
+    match plan {
+        Plan::Fresh(spec) => {
+            let (steps, records) = (spec.steps as f64, spec.record_steps.len() as f64);
+            let drawn = steps * spec.batch as f64 + records * (spec.eval_samples + spec.ood_samples()) as f64;
+            // A variate, and what a step does whatever its size, as on a slow core of 10 GFLOP/s.
+            spec.flops() + 50.0 * drawn * spec.data.d0() as f64 + 1e4 * steps
+        }
+        Plan::Fixed(spec) => (spec.step_flops() + 1e4) * spec.steps as f64,
+    }
+}
+
 /// Refuses what does not fit into the memory that is free, for so many runs at once.
 ///
 /// # Errors
@@ -108,7 +121,7 @@ fn step_seconds(engine: &mut dyn Engine, steps: u64) -> Result<f64, RunFailure> 
 }
 
 /// Sizes in binary units.
-pub(super) fn size(bytes: f64) -> String {
+pub(crate) fn size(bytes: f64) -> String {
     match bytes {
         b if b < 1024.0 * 1024.0 => format!("{} KiB", number(b / 1024.0, 2)),
         b if b < 1024.0 * 1024.0 * 1024.0 => format!("{} MiB", number(b / (1024.0 * 1024.0), 3)),

@@ -26,6 +26,7 @@ pub use config::{
     RunConfig, Sampling, Schedule, Seeds, Steps, Time,
 };
 pub use durable::DurableError;
+pub(crate) use result::number;
 pub use result::{Column, RESULT, RunResult, SCHEMA_VERSION, SERIES, Series, columns, is_complete};
 pub use stop::Stop;
 

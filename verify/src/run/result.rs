@@ -261,6 +261,6 @@ impl Series {
 }
 
 /// A number in the fewest digits that read back the same.
-fn number(x: f64) -> String {
+pub(crate) fn number(x: f64) -> String {
     if x == 0.0 || !x.is_finite() || (1e-5..1e16).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
 }

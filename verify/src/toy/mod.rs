@@ -2,7 +2,7 @@
 
 mod compare;
 mod file;
-mod npz;
+pub(crate) mod npz;
 mod page;
 
 use std::path::{Path, PathBuf};

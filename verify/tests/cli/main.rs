@@ -8,4 +8,5 @@ mod processes;
 mod reports;
 mod results;
 mod run;
+mod sweeps;
 mod toy;
