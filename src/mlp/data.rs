@@ -20,7 +20,8 @@ pub enum Labels {
 }
 
 /// `n` examples x = z Q, the first half with y = 1: core features z by [`Labels`], background features U[0, 1] to train on
-/// and −U[0, 1] to test on, with the same core features. Paper: section 9 of the theory.
+/// and −U[0, 1] to test on, with the same core features. Q is a random matrix with orthonormal rows or, if there are more
+/// features than inputs, orthonormal columns, as in the authors' script. Paper: section 9 of the theory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Toy {
     /// Inputs of an example.
@@ -33,7 +34,7 @@ pub struct Toy {
     pub test_x: Vec<f32>,
     /// Labels of both, ±1.
     pub y: Vec<f32>,
-    /// Q, \[core + background × inputs\], rows orthonormal.
+    /// Q, \[core + background × inputs\], rows or columns orthonormal, whichever are fewer.
     pub transform: Vec<f32>,
 }
 
@@ -41,7 +42,7 @@ impl Toy {
     /// Draws the data.
     ///
     /// # Errors
-    /// No examples, no features, or more features than inputs.
+    /// No examples, no features or no inputs.
     pub fn draw(
         labels: Labels,
         n: usize,
@@ -50,16 +51,17 @@ impl Toy {
         inputs: usize,
         seed: u64,
     ) -> Result<Self, SpecError> {
-        for (field, value) in [("n", n), ("core", core), ("background", background)] {
+        for (field, value) in [("n", n), ("core", core), ("background", background), ("inputs", inputs)] {
             if value == 0 {
                 return Err(SpecError::new(field, value, "at least 1"));
             }
         }
         let features = core + background;
-        if inputs < features {
-            return Err(SpecError::new("inputs", inputs, format!("at least core + background = {features}")));
-        }
-        let columns = random_orthonormal(seed, inputs, features)?;
+        let columns = random_orthonormal(seed, inputs.max(features), inputs.min(features))?;
+        let entry = |j: usize, i: usize| match features <= inputs {
+            true => columns[i * features + j],
+            false => columns[j * inputs + i],
+        };
         let y: Vec<f32> = (0..n).map(|i| if i < n / 2 { 1.0 } else { -1.0 }).collect();
         let mut rng = stream(seed, Stream::FixedCore, 0, 0);
         let mut core_rows = Vec::with_capacity(n * core);
@@ -79,15 +81,13 @@ impl Toy {
             let rows = core_rows.chunks_exact(core).flat_map(|row| {
                 let background = (0..background).map(|_| sign * rng.random::<f64>());
                 let z: Vec<f64> = row.iter().copied().chain(background).collect();
-                let x =
-                    columns.chunks_exact(features).map(|m| m.iter().zip(&z).map(|(m, z)| m * z).sum::<f64>() as f32);
-                x.collect::<Vec<_>>()
+                let x = |i| z.iter().enumerate().map(|(j, z)| entry(j, i) * z).sum::<f64>() as f32;
+                (0..inputs).map(x).collect::<Vec<_>>()
             });
             rows.collect()
         };
         let (train_x, test_x) = (set(1.0, 0), set(-1.0, 1));
-        let entry = |j: usize, i: usize| columns[i * features + j] as f32;
-        let transform = (0..features).flat_map(|j| (0..inputs).map(move |i| entry(j, i))).collect();
+        let transform = (0..features).flat_map(|j| (0..inputs).map(move |i| entry(j, i) as f32)).collect();
         Ok(Self { inputs, core, train_x, test_x, y, transform })
     }
 
@@ -140,6 +140,26 @@ mod tests {
     }
 
     #[test]
+    fn more_features_than_inputs_have_orthonormal_columns() {
+        let toy = Toy::draw(Labels::Linear, 40, 7, 5, 4, 3).unwrap();
+        for i in 0..4 {
+            for j in 0..4 {
+                let product: f64 = toy.transform.chunks_exact(4).map(|row| f64::from(row[i]) * f64::from(row[j])).sum();
+                assert!((product - if i == j { 1.0 } else { 0.0 }).abs() < 1e-6, "{i}, {j}: {product}");
+            }
+        }
+        // z Q, z within its cube: |x_i| is at most the sum of a column's sizes.
+        for x in toy.train_x.chunks_exact(4) {
+            for (i, x) in x.iter().enumerate() {
+                let most: f32 = toy.transform.chunks_exact(4).map(|row| row[i].abs()).sum();
+                assert!(x.abs() <= most * 1.000_001);
+            }
+        }
+        // As many features as inputs: both.
+        assert!(Toy::draw(Labels::Sphere, 4, 2, 2, 4, 3).is_ok());
+    }
+
+    #[test]
     fn bad_sizes_name_the_field() {
         let error = |n, core, background, inputs| {
             Toy::draw(Labels::Linear, n, core, background, inputs, 1).unwrap_err().to_string()
@@ -147,6 +167,6 @@ mod tests {
         assert!(error(0, 1, 1, 2).contains("n = 0"));
         assert!(error(1, 0, 1, 2).contains("core = 0"));
         assert!(error(1, 1, 0, 2).contains("background = 0"));
-        assert!(error(1, 2, 1, 2).contains("inputs = 2"));
+        assert!(error(1, 2, 1, 0).contains("inputs = 0"));
     }
 }
