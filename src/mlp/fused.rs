@@ -9,7 +9,7 @@
 
 use feature_contamination_kernels::{self as kernels, Executor, Mask, MatMut, MatRef, Pass, ShapeError, Workspace};
 
-use super::network::{Gradients, Linear, Network, dot, sum_as_pytorch};
+use super::network::{ColumnSums, Gradients, Linear, Network, dot, sum_as_pytorch};
 
 /// The buffers of the two passes.
 #[derive(Debug, Default)]
@@ -24,6 +24,7 @@ pub(super) struct Fused {
     g: Vec<f32>,
     /// Σ_k a_k v_k forward, Σ_i δ_i x_i backward, \[width\].
     sum: Vec<f32>,
+    column_sums: ColumnSums<f32>,
     workspace: Workspace,
 }
 
@@ -122,6 +123,11 @@ impl Fused {
             first: &mut first[0],
             last: (!network.frozen_output).then_some(&mut last[0]),
         });
+        if signed && let Some(out) = &mut first[0].bias {
+            let (words, signs) = (self.mask.words(), self.signs.as_slice());
+            let (a, sums) = (network.layers[1].weight.as_slice(), &mut self.column_sums);
+            executor.run(SignedBias { words, signs, unit, a, left, sums, out });
+        }
         if !network.frozen_output
             && let Some(bias) = &mut last[0].bias
         {
@@ -180,6 +186,34 @@ impl Pass for Spread<'_> {
                 bias[k] = a * g[inputs];
             }
         }
+    }
+}
+
+/// Σ_i δ_i a_k act′(s_ik) of δ_i = ±unit or 0, rounded as PyTorch rounds it; see [`ColumnSums`]. G has the exact sums.
+struct SignedBias<'a> {
+    /// Of the mask, \[block\]\[neuron\].
+    words: &'a [u64],
+    signs: &'a [i8],
+    unit: f32,
+    a: &'a [f32],
+    left: f32,
+    sums: &'a mut ColumnSums<f32>,
+    out: &'a mut [f32],
+}
+
+impl Pass for SignedBias<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { words, signs, unit, a, left, sums, out } = self;
+        sums.begin(signs.len(), a.len());
+        for (words, signs) in words.chunks_exact(a.len()).zip(signs.chunks(u64::BITS as usize)) {
+            for (r, &sign) in signs.iter().enumerate() {
+                let delta = f32::from(sign) * unit;
+                let slope = |word: &u64| if word >> r & 1 == 1 { 1.0 } else { left };
+                sums.add(words.iter().zip(a).map(|(word, a)| delta * a * slope(word)));
+            }
+        }
+        sums.end(out);
     }
 }
 

@@ -137,13 +137,14 @@ pub struct Dense<T> {
     hidden: Vec<Vec<T>>,
     /// s, then act′(s), then ∂L/∂s of every hidden layer.
     slope: Vec<Vec<T>>,
+    sums: ColumnSums<T>,
     workspace: Workspace,
 }
 
 impl<T: Real> Dense<T> {
     /// No buffers yet.
     pub fn new() -> Self {
-        Self { hidden: vec![], slope: vec![], workspace: Workspace::new() }
+        Self { hidden: vec![], slope: vec![], sums: ColumnSums::default(), workspace: Workspace::new() }
     }
 
     /// h_i of every row of `x`, \[N × inputs\], into `output`, \[N\].
@@ -215,7 +216,7 @@ impl<T: Real> Dense<T> {
             let gradient = &mut gradient_hidden[index];
             let (slope, above) = self.slope.split_at_mut(index + 1);
             let slope = &mut slope[index];
-            let bias = gradient.bias.as_deref_mut();
+            let bias = gradient.bias.as_deref_mut().map(|bias| (bias, &mut self.sums));
             if index + 1 == hidden_layers {
                 let hidden = &self.hidden[index];
                 let trained = (!network.frozen_output).then_some(&mut *gradient_output);
@@ -275,42 +276,124 @@ pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     a_rest.iter().zip(b_rest).fold(sums[0], |sum, (&a, &b)| sum + a * b)
 }
 
-/// Σ_i x_i in the order in which PyTorch adds a vector up: 4 interleaved rows of 8 lanes, each row in blocks of 16, of
-/// 16 blocks, and so on.
-///
-/// The output bias's gradient is Σ_i δ_i, and under the hinge δ_i = ∓1/N: at first the sum over balanced classes is 0 but
-/// for rounding. Adam makes steps of full length of what rounding leaves, always the same way, so to come to PyTorch's
-/// numbers one has to round as it does.
-pub(super) fn sum_as_pytorch<T: Real>(x: &[T]) -> T {
-    const WIDTH: usize = 8;
-    const ROWS: usize = 4;
-    const LEVELS: usize = 4;
-    let add = |a: &mut [[T; WIDTH]; ROWS], b: &[[T; WIDTH]; ROWS]| {
-        a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, &b)| *a += b);
-    };
-    let (vectors, rest) = x.as_chunks::<WIDTH>();
-    let (rows, last_vectors) = vectors.as_chunks::<ROWS>();
-    let power = (rows.len().next_power_of_two().trailing_zeros() as usize / LEVELS).max(4);
-    let zero = [[T::ZERO; WIDTH]; ROWS];
-    let mut levels = [zero; LEVELS];
-    for (i, row) in rows.iter().enumerate() {
-        add(&mut levels[0], row);
+/// Partial sums of PyTorch's: each is made of blocks of 2^power terms, of 2^power blocks, and so on.
+const LEVELS: usize = 4;
+
+/// The power for so many terms.
+fn cascade_power(terms: usize) -> usize {
+    (terms.next_power_of_two().trailing_zeros() as usize / LEVELS).max(4)
+}
+
+/// Σ of rows of R, column by column, as PyTorch cascades it.
+#[inline(always)]
+fn cascade<T: Real, const R: usize>(rows: impl ExactSizeIterator<Item = [T; R]>) -> [T; R] {
+    let add = |a: &mut [T; R], b: &[T; R]| a.iter_mut().zip(b).for_each(|(a, &b)| *a += b);
+    let power = cascade_power(rows.len());
+    let mut levels = [[T::ZERO; R]; LEVELS];
+    for (i, row) in rows.enumerate() {
+        add(&mut levels[0], &row);
         // A full block goes up a level, and with it every level that it fills.
         for level in 1..LEVELS {
             if !(i + 1).is_multiple_of(1 << (level * power)) {
                 break;
             }
-            let below = std::mem::replace(&mut levels[level - 1], zero);
+            let below = std::mem::replace(&mut levels[level - 1], [T::ZERO; R]);
             add(&mut levels[level], &below);
         }
     }
     let [mut sums, above @ ..] = levels;
     above.iter().for_each(|level| add(&mut sums, level));
-    let [mut lanes, others @ ..] = sums;
-    for vector in last_vectors.iter().chain(&others) {
+    sums
+}
+
+/// Σ_i x_i in the order in which PyTorch adds a vector up: 4 interleaved rows of 8 lanes, each a cascade.
+///
+/// The output bias's gradient is Σ_i δ_i, and under the hinge δ_i = ∓1/N: at first the sum over balanced classes is 0 but
+/// for rounding. Adam makes steps of full length of what rounding leaves, always the same way, so to come to PyTorch's
+/// numbers one has to round as it does. Hidden biases' gradients are such sums too, see [`ColumnSums`].
+pub(super) fn sum_as_pytorch<T: Real>(x: &[T]) -> T {
+    const WIDTH: usize = 8;
+    const ROWS: usize = 4;
+    let (rows, rest) = x.as_chunks::<{ WIDTH * ROWS }>();
+    let sums = cascade(rows.iter().copied());
+    let (vectors, rest) = rest.as_chunks::<WIDTH>();
+    let (sums, _) = sums.as_chunks::<WIDTH>();
+    let mut lanes = [T::ZERO; WIDTH];
+    for vector in sums[..1].iter().chain(vectors).chain(&sums[1..]) {
         lanes.iter_mut().zip(vector).for_each(|(lane, &x)| *lane += x);
     }
     rest.iter().chain(&lanes).fold(T::ZERO, |sum, &x| sum + x)
+}
+
+/// Σ_i x_ik of a matrix that comes row by row, in the order in which PyTorch sums a contiguous matrix over its rows: every
+/// column is a cascade; of those beyond the last multiple of 32, four interleaved ones.
+///
+/// Under the hinge, of a hidden neuron with act′ of two values, the bias's gradient is a_k times a count of signs, and
+/// where the count is 0, what rounding leaves moves Adam as it moves the output bias.
+#[derive(Debug, Default)]
+pub(super) struct ColumnSums<T> {
+    width: usize,
+    rows: usize,
+    row: usize,
+    /// \[level\]\[column\].
+    levels: Vec<T>,
+    /// What the columns beyond have, row by row.
+    beyond: Vec<T>,
+}
+
+impl<T: Real> ColumnSums<T> {
+    const COLUMNS: usize = 32;
+
+    fn columns(&self) -> usize {
+        self.width - self.width % Self::COLUMNS
+    }
+
+    /// Begins with 0 for `rows` rows of `width`.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, rows: usize, width: usize) {
+        (self.width, self.rows, self.row) = (width, rows, 0);
+        self.levels.clear();
+        self.levels.resize(LEVELS * self.columns(), T::ZERO);
+        self.beyond.clear();
+    }
+
+    /// Adds a row.
+    #[inline(always)]
+    pub(super) fn add(&mut self, row: impl Iterator<Item = T> + Clone) {
+        let (columns, power) = (self.columns(), cascade_power(self.rows));
+        self.levels[..columns].iter_mut().zip(row.clone()).for_each(|(sum, x)| *sum += x);
+        if columns < self.width {
+            self.beyond.extend(row.skip(columns));
+        }
+        self.row += 1;
+        for level in 1..LEVELS {
+            if !self.row.is_multiple_of(1 << (level * power)) {
+                break;
+            }
+            let (below, above) = self.levels.split_at_mut(level * columns);
+            for (below, above) in below[(level - 1) * columns..].iter_mut().zip(above) {
+                *above += std::mem::replace(below, T::ZERO);
+            }
+        }
+    }
+
+    /// The sums, \[width\].
+    #[inline(always)]
+    pub(super) fn end(&mut self, out: &mut [T]) {
+        let columns = self.columns();
+        out[..columns].copy_from_slice(&self.levels[..columns]);
+        for level in 1..LEVELS {
+            out[..columns].iter_mut().zip(&self.levels[level * columns..]).for_each(|(sum, &x)| *sum += x);
+        }
+        let beyond = self.width - columns;
+        for (k, out) in out[columns..].iter_mut().enumerate() {
+            let at = |i: usize| self.beyond[i * beyond + k];
+            let fours = self.rows / 4;
+            let mut sums = cascade((0..fours).map(|i| [at(4 * i), at(4 * i + 1), at(4 * i + 2), at(4 * i + 3)]));
+            (4 * fours..self.rows).for_each(|i| sums[0] += at(i));
+            *out = sums[0] + sums[1] + sums[2] + sums[3];
+        }
+    }
 }
 
 /// The output layer, read while the last hidden layer's rows are at hand.
@@ -354,7 +437,7 @@ struct FromOutput<'a, T> {
     delta: &'a [T],
     hidden: &'a [T],
     slope: &'a mut [T],
-    bias: Option<&'a mut [T]>,
+    bias: Option<(&'a mut [T], &'a mut ColumnSums<T>)>,
     trained: Option<&'a mut Linear<T>>,
 }
 
@@ -370,17 +453,20 @@ impl<T: Real> Pass for FromOutput<'_, T> {
             }
             linear.weight.as_mut_slice()
         });
-        if let Some(bias) = &mut bias {
-            bias.fill(T::ZERO);
+        if let Some((_, sums)) = &mut bias {
+            sums.begin(delta.len(), width);
         }
         for ((&d, hidden), slope) in delta.iter().zip(hidden.chunks_exact(width)).zip(slope.chunks_exact_mut(width)) {
             slope.iter_mut().zip(weight).for_each(|(s, &a)| *s *= d * a);
             if let Some(output) = &mut output {
                 output.iter_mut().zip(hidden).for_each(|(g, &h)| *g += d * h);
             }
-            if let Some(bias) = &mut bias {
-                bias.iter_mut().zip(&*slope).for_each(|(g, &s)| *g += s);
+            if let Some((_, sums)) = &mut bias {
+                sums.add(slope.iter().copied());
             }
+        }
+        if let Some((bias, sums)) = bias {
+            sums.end(bias);
         }
     }
 }
@@ -390,21 +476,24 @@ struct FromAbove<'a, T> {
     width: usize,
     from: &'a [T],
     slope: &'a mut [T],
-    bias: Option<&'a mut [T]>,
+    bias: Option<(&'a mut [T], &'a mut ColumnSums<T>)>,
 }
 
 impl<T: Real> Pass for FromAbove<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Self { width, from, slope, mut bias } = self;
-        if let Some(bias) = &mut bias {
-            bias.fill(T::ZERO);
+        if let Some((_, sums)) = &mut bias {
+            sums.begin(slope.len() / width, width);
         }
         for (from, slope) in from.chunks_exact(width).zip(slope.chunks_exact_mut(width)) {
             slope.iter_mut().zip(from).for_each(|(s, &d)| *s *= d);
-            if let Some(bias) = &mut bias {
-                bias.iter_mut().zip(&*slope).for_each(|(g, &s)| *g += s);
+            if let Some((_, sums)) = &mut bias {
+                sums.add(slope.iter().copied());
             }
+        }
+        if let Some((bias, sums)) = bias {
+            sums.end(bias);
         }
     }
 }
@@ -431,5 +520,46 @@ mod tests {
         // Through all levels: integers add up without rounding.
         let x: Vec<f32> = (0..70_001).map(|i| (i % 7) as f32).collect();
         assert_eq!(sum_as_pytorch(&x), x.iter().sum());
+    }
+
+    /// Column sums of a matrix.
+    fn column_sums(rows: usize, width: usize, at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+        let (mut sums, mut out) = (ColumnSums::default(), vec![f32::NAN; width]);
+        // Twice, to see that nothing is left over.
+        for _ in 0..2 {
+            sums.begin(rows, width);
+            (0..rows).for_each(|i| sums.add((0..width).map(|k| at(i, k))));
+            sums.end(&mut out);
+        }
+        out
+    }
+
+    #[test]
+    fn column_sums_round_as_pytorchs() {
+        // torch.sum(0) of x_ik = ((i (k + 3)) mod 7 − 3) / 7 in single precision (PyTorch 2.15 on x86-64, any threads).
+        let at = |i: usize, k: usize| (((i * (k + 3)) % 7) as f32 - 3.0) / 7.0;
+        for (rows, width, expected) in [
+            (1000, 44, &[(0, -0.142_857_37_f32), (31, 0.285_713_97), (33, -0.428_571_22), (43, 2.682_209e-7)][..]),
+            (1000, 256, &[(33, -0.428_571_05), (255, 0.285_713_97)]),
+            (333, 40, &[(31, 0.428_571_3), (33, -0.857_142_7), (39, -142.714_25)]),
+            (20, 31, &[(0, -0.142_857_13), (30, 0.142_857_15)]),
+            (5000, 71, &[(31, -1.341_104_5e-6), (41, -0.571_427_2), (70, -0.428_572_77)]),
+        ] {
+            let found = column_sums(rows, width, at);
+            for &(k, expected) in expected {
+                assert_eq!(found[k], expected, "{rows} x {width}, column {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn column_sums_add_up() {
+        for (rows, width) in [(1, 1), (3, 5), (16, 32), (70_001, 33), (257, 96), (1000, 71), (5, 31)] {
+            let found = column_sums(rows, width, |i, k| ((i * (k + 3)) % 7) as f32);
+            for (k, found) in found.iter().enumerate() {
+                let expected: usize = (0..rows).map(|i| (i * (k + 3)) % 7).sum();
+                assert_eq!(*found, expected as f32, "{rows} x {width}, column {k}");
+            }
+        }
     }
 }
