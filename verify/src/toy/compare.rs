@@ -61,6 +61,10 @@ pub fn curves(file: &ToyFile, rows: &[Row]) -> Vec<Match> {
 
 /// max(10⁻⁵, 5 × the largest relative change by rounding so far) |value|, at every point; where the value is 0, five times
 /// the change itself.
+///
+/// A hinge loss that reaches exactly 0 and leaves it again under Adam is beyond that: in one such setting (4 layers, ReLU,
+/// AdamW, n = 333), of 13 further runs of the script with its start moved by 10⁻⁷, seven miss this tolerance, four of them where
+/// the file has 0 and a tolerance of 0.
 fn tolerances(curve: &Curve) -> Vec<f64> {
     let mut largest = 0.0f64;
     curve

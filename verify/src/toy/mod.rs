@@ -40,6 +40,9 @@ pub struct ToyArgs {
     /// Record iterations 0, K, 2K, … and the last one; the file's if left out.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     record_every: Option<u64>,
+    /// Threads of every step; results do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = crate::cli::threads, allow_negative_numbers = true)]
+    threads: usize,
 }
 
 /// Why `verify toy` stops with status 2. One line each.
@@ -118,7 +121,7 @@ pub fn run(args: &ToyArgs) -> Result<(bool, String), ToyError> {
         None => ToyError::new(&args.from.display().to_string(), format!("config: iterations = {message}")),
     })?;
     let schedule = schedule(&file, iterations, args.record_every)?;
-    let executor = Executor::detect()?;
+    let executor = Executor::detect()?.with_threads(args.threads);
     Staging::new(&args.out, &FOLDER)?;
 
     let start = Instant::now();

@@ -1,7 +1,9 @@
 //! `verify toy`: a small file of the authors' script is met, and spoilt ones are refused.
 //!
 //! `fixtures/toy.npz` comes from PyTorch: `python fixtures/make_toy.py toy.npz '{"n": 24, "core_dim": 3, "bg_dim": 3,
-//! "input_dim": 8, "hidden_dim": 6, "iterations": 41}'`, the default setting at small sizes.
+//! "input_dim": 8, "hidden_dim": 6, "iterations": 41}'`, the default setting at small sizes. `fixtures/toy_wide.npz` has more
+//! features than inputs, and kinks everywhere: `{"loss": "hinge", "optimizer": "adam", "activation": "leakyrelu", "n": 40,
+//! "core_dim": 5, "bg_dim": 5, "input_dim": 8, "hidden_dim": 44, "iterations": 101}`.
 
 use std::io::{Cursor, Read, Write};
 
@@ -136,9 +138,18 @@ fn a_run_of_the_authors_script_is_met() {
         assert!(page.contains(name), "no {name:?} in the page");
     }
     assert!(folder.text("out/figures/toy.svg").starts_with("<svg"));
-    // Again, over the same folder, with the same numbers.
-    run(&folder, &[]).ok();
+    // Again, over the same folder, on more threads, with the same numbers.
+    run(&folder, &["--threads", "4"]).ok();
     assert_eq!(folder.text("out/trajectory.csv"), csv);
+}
+
+#[test]
+fn more_features_than_inputs_are_met() {
+    let folder = Folder::new();
+    folder.write("toy.npz", include_bytes!("../fixtures/toy_wide.npz"));
+    let outcome = run(&folder, &[]);
+    assert!(outcome.ok().out.contains("every curve matches at the file's 11 iterations"), "{outcome:?}");
+    assert!(outcome.out.contains("in 8 coordinates"), "{outcome:?}");
 }
 
 #[test]
@@ -185,7 +196,7 @@ fn iterations_and_records_can_be_chosen() {
     assert_eq!(iterations(&folder), [0, 10, 20, 30, 40, 44]);
     run(&folder, &["--iterations", "1"]).ok();
     assert_eq!(iterations(&folder), [0]);
-    for flag in ["--iterations", "--record-every"] {
+    for flag in ["--iterations", "--record-every", "--threads"] {
         for value in ["0", "-1", "x", "1.5", "99999999999999999999"] {
             refused_with(FILE, &[flag, value], &[flag, value]);
         }
