@@ -12,6 +12,7 @@ use crate::bench::{self, BenchError};
 use crate::claims::Claim;
 use crate::controls::{self, Control};
 use crate::execute::{RunError, run_all};
+use crate::figures::{self, FigureArgs, FigureError};
 use crate::instrument::{self, false_alarms};
 use crate::judge::{judge_claim, judge_control};
 use crate::plan::{Job, Plan};
@@ -98,6 +99,8 @@ enum Command {
         #[command(subcommand)]
         command: SweepCommand,
     },
+    /// Draw the paper's numerical figures over many seeds, each beside a linear network.
+    Figure(FigureArgs),
     /// Measure how often the intervals miss, and hold the quantiles against published values.
     ///
     /// Exit status 1 if a method misses more often than it may.
@@ -222,6 +225,9 @@ pub enum CliError {
     /// A sweep could not be planned, carried out or merged.
     #[error(transparent)]
     Sweep(#[from] SweepError),
+    /// A figure could not be made.
+    #[error("figure: {0}")]
+    Figure(#[from] FigureError),
 }
 
 /// The whole program, for these claims; see [`main_of`].
@@ -280,6 +286,10 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
         }
         Some(Command::Reproduce(args)) => return ended(run::reproduce::run(&args)?),
         Some(Command::Sweep { command }) => return Ok(sweep::run(command, &say)?),
+        Some(Command::Figure(args)) => {
+            say(&figures::run(&args)?);
+            return Ok(ExitCode::SUCCESS);
+        }
         Some(Command::Coverage { replicates, seed, out }) => {
             let (tables, good) = instrument::statistics(seed, replicates)
                 .map_err(|source| CliError::Statistic { claim: "coverage", source })?;

@@ -10,6 +10,7 @@ pub mod claims;
 pub mod cli;
 pub mod controls;
 pub mod execute;
+pub mod figures;
 pub mod instrument;
 pub mod judge;
 pub mod ladders;

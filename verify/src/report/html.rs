@@ -466,7 +466,12 @@ pub(crate) fn figure_block(figure: &Figure) -> String {
          </figcaption>\n</figure>\n",
         anchor("figure", &figure.id),
         html(&figure.caption),
-        tall = if figure.panels.iter().any(|panel| panel.x.names.len() > 4) { " tall" } else { "" },
+        // Two rows of panels, or many names below each other.
+        tall = if figure.panels.len() > 3 || figure.panels.iter().any(|panel| panel.x.names.len() > 4) {
+            " tall"
+        } else {
+            ""
+        },
     )
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench_report;
+mod figure;
 mod folders;
 mod harness;
 mod processes;
