@@ -31,6 +31,7 @@ pub mod simulate;
 pub mod snapshot;
 pub mod spec;
 pub mod trajectory;
+pub mod variant;
 
 pub use data::{DataModel, FeatureGroup};
 pub use distribution::{Distribution, Moments};
@@ -43,3 +44,4 @@ pub use simulate::{SimulateError, simulate};
 pub use snapshot::{Array, Snapshot, SnapshotError};
 pub use spec::{Coordinates, Labels, RunSpec};
 pub use trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};
+pub use variant::{Dictionary, Variant};

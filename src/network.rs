@@ -73,7 +73,7 @@ impl<T: Real> Network<T> {
     }
 }
 
-fn draw_signs(seed: u64, m: usize) -> Vec<i8> {
+pub(crate) fn draw_signs(seed: u64, m: usize) -> Vec<i8> {
     let mut signs = vec![0; m];
     for (block, signs) in signs.chunks_mut(BLOCK_ROWS).enumerate() {
         crate::data::draw_labels(stream(seed, Stream::Signs, 0, block as u64).next_u64(), signs);
@@ -82,7 +82,7 @@ fn draw_signs(seed: u64, m: usize) -> Vec<i8> {
 }
 
 /// `[rows × width]` of `N(0, scale²)`, a stream a row.
-fn gaussian_rows(seed: u64, name: Stream, rows: usize, width: usize, scale: f64) -> Vec<f64> {
+pub(crate) fn gaussian_rows(seed: u64, name: Stream, rows: usize, width: usize, scale: f64) -> Vec<f64> {
     (0..rows)
         .flat_map(|row| {
             let mut rng = stream(seed, name, 0, row as u64);

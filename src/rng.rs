@@ -33,6 +33,12 @@ pub enum Stream {
     EvalBackground = 9,
     /// Out-of-distribution background features of the evaluation data.
     EvalBackgroundOod = 10,
+    /// Which training examples another class prior turns round.
+    TrainClass = 11,
+    /// The same of the evaluation data.
+    EvalClass = 12,
+    /// Which labels training misreads.
+    LabelNoise = 13,
     /// Initial parameters of networks of any depth, a block a layer.
     Mlp = 16,
     /// Core features of fixed data sets.

@@ -12,6 +12,7 @@ use crate::rng::{BLOCK_ROWS, Stream, stream};
 use crate::snapshot::{Field, Snapshot, SnapshotError, Stateful};
 use crate::spec::{EVAL_CHUNK, Labels, RunSpec};
 use crate::trajectory::{Evaluation, Frequencies, NeuronRecord, Record, Trajectory};
+use crate::variant;
 
 /// Why a run ended without a trajectory.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -35,6 +36,13 @@ pub enum SimulateError {
 /// # Errors
 /// The spec is not valid, or an output becomes non-finite.
 pub fn simulate(spec: &RunSpec, executor: Executor) -> Result<Trajectory, SimulateError> {
+    if let Some(variant) = &spec.variant {
+        spec.validate()?;
+        return match spec.precision {
+            Precision::Single => variant::simulate_in::<f32>(spec, variant, executor),
+            Precision::Double => variant::simulate_in::<f64>(spec, variant, executor),
+        };
+    }
     match spec.precision {
         Precision::Single => simulate_in::<f32>(spec, executor),
         Precision::Double => simulate_in::<f64>(spec, executor),
@@ -105,9 +113,12 @@ impl<'s, T: Real> Training<'s, T> {
     /// The run at step 0.
     ///
     /// # Errors
-    /// The spec is not valid.
+    /// The spec is not valid, or has a variant, which [`simulate`] carries out.
     pub fn new(spec: &'s RunSpec, executor: Executor) -> Result<Self, SimulateError> {
         spec.validate()?;
+        if spec.variant.is_some() {
+            return Err(SpecError::new("variant", "set", "none for this simulator").into());
+        }
         let network = Network::init(spec)?;
         let (n, width) = (spec.batch, network.width);
         Ok(Self {
@@ -289,7 +300,7 @@ const DRAW_NS: f64 = 0.15;
 const UPDATE_NS: f64 = 0.1;
 
 /// [`DataModel::fill`], shared out by whole blocks of rows, whose variates have addresses of their own.
-fn fill(
+pub(crate) fn fill(
     data: &DataModel,
     executor: Executor,
     draw: Draw,
@@ -374,19 +385,31 @@ impl<'s, T: Real> Observer<'s, T> {
         (step, active_fraction): (u64, f64),
         workspace: &mut Workspace,
     ) -> Result<Record, SimulateError> {
-        let mut neurons = self.sums(latent);
-        let (id, active) = self.evaluate(network, latent, step, Domain::Id, workspace)?;
+        let id = self.evaluate(network, latent, step, Domain::Id, workspace)?;
         let (ood, _) = self.evaluate(network, latent, step, Domain::Ood, workspace)?;
+        Ok(self.assemble(&network.signs, latent, (step, active_fraction), id, ood))
+    }
+
+    /// The record of `step` from its weights, `[m × d₀]`, and from what was seen on the evaluation data.
+    pub(crate) fn assemble(
+        &self,
+        signs: &[i8],
+        latent: &[T],
+        (step, active_fraction): (u64, f64),
+        (id, active): (Evaluation, Activations),
+        ood: Evaluation,
+    ) -> Record {
+        let mut neurons = self.sums(latent);
         // active[class][neuron] with class 0 for y = −1, 1 for y = +1.
         let by_class =
-            |other: bool| network.signs.iter().enumerate().map(move |(k, &sign)| (usize::from((sign > 0) ^ other), k));
+            |other: bool| signs.iter().enumerate().map(move |(k, &sign)| (usize::from((sign > 0) ^ other), k));
         neurons.own = Frequencies::measured(by_class(false).map(|(y, k)| (active.counts[y][k], active.totals[y])));
         neurons.other = Frequencies::measured(by_class(true).map(|(y, k)| (active.counts[y][k], active.totals[y])));
-        let gated = |(y, k): (usize, usize)| (active.gated[y][k], active.totals[y]);
-        neurons.own_gated = Frequencies::measured(by_class(false).map(gated)).p;
-        neurons.other_gated = Frequencies::measured(by_class(true).map(gated)).p;
-        let [core, background] = self.extremes(network, latent, step);
-        Ok(Record {
+        let gated = |(y, k): (usize, usize)| active.gated[y][k] / (active.totals[y] as f64).max(1.0);
+        neurons.own_gated = by_class(false).map(gated).collect();
+        neurons.other_gated = by_class(true).map(gated).collect();
+        let [core, background] = self.extremes(signs, latent, step);
+        Record {
             step,
             neurons,
             id,
@@ -397,7 +420,7 @@ impl<'s, T: Real> Observer<'s, T> {
             core_displacement: core.displacement,
             background_displacement: background.displacement,
             probe: None,
-        })
+        }
     }
 
     /// `Σ_core μv`, `Σ_bg μv`, `Σ σ²v²` and `Σ range²v²` of every neuron.
@@ -417,12 +440,12 @@ impl<'s, T: Real> Observer<'s, T> {
         record
     }
 
-    fn extremes(&self, network: &Network<T>, latent: &[T], step: u64) -> [Extremes; 2] {
+    fn extremes(&self, signs: &[i8], latent: &[T], step: u64) -> [Extremes; 2] {
         let (d0, d_core) = (self.spec.data.d0(), self.spec.data.core.count);
         let decay = self.spec.decay(step);
         let mut extremes = [Extremes::default(), Extremes::default()];
         let rows = latent.chunks_exact(d0).zip(self.initial.chunks_exact(d0));
-        for ((v, start), &sign) in rows.zip(&network.signs) {
+        for ((v, start), &sign) in rows.zip(signs) {
             for (j, (&v, &start)) in v.iter().zip(start).enumerate() {
                 let displacement = f64::from(sign) * (v.into() - decay * f64::from(start));
                 extremes[usize::from(j >= d_core)].include(v.into(), displacement);
@@ -446,8 +469,7 @@ impl<'s, T: Real> Observer<'s, T> {
             Domain::Ood => spec.ood_samples(),
         };
         let mut losses = LossSums::default();
-        let zeros = || [vec![0; spec.m], vec![0; spec.m]];
-        let mut active = Activations { counts: zeros(), gated: zeros(), totals: [0; 2] };
+        let mut active = Activations::none(spec.m);
         let mut counts = vec![0u32; spec.m];
         for first_row in (0..samples).step_by(EVAL_CHUNK) {
             let rows = EVAL_CHUNK.min(samples - first_row);
@@ -486,10 +508,10 @@ impl<'s, T: Real> Observer<'s, T> {
                     let of_class = words(&|label, _| label == y);
                     active.totals[class] += of_class.iter().map(|w| u64::from(w.count_ones())).sum::<u64>();
                     let gated = words(&|label, h| label == y && T::from(y) * h < T::ONE);
-                    for (words, sums) in [(of_class, &mut active.counts), (gated, &mut active.gated)] {
-                        self.mask.active_counts(&words, &mut counts)?;
-                        sums[class].iter_mut().zip(&counts).for_each(|(sum, &c)| *sum += u64::from(c));
-                    }
+                    self.mask.active_counts(&of_class, &mut counts)?;
+                    active.counts[class].iter_mut().zip(&counts).for_each(|(sum, &c)| *sum += u64::from(c));
+                    self.mask.active_counts(&gated, &mut counts)?;
+                    active.gated[class].iter_mut().zip(&counts).for_each(|(sum, &c)| *sum += f64::from(c));
                 }
             }
         }
@@ -498,11 +520,17 @@ impl<'s, T: Real> Observer<'s, T> {
 }
 
 /// How often each neuron was active, by class.
-struct Activations {
-    counts: [Vec<u64>; 2],
-    /// The same on examples in the hinge's linear part, `y h < 1`.
-    gated: [Vec<u64>; 2],
-    totals: [u64; 2],
+pub(crate) struct Activations {
+    pub(crate) counts: [Vec<u64>; 2],
+    /// The same on examples in the hinge's linear part, `y h < 1`; in general, of the examples' weights in the gradient.
+    pub(crate) gated: [Vec<f64>; 2],
+    pub(crate) totals: [u64; 2],
+}
+
+impl Activations {
+    pub(crate) fn none(m: usize) -> Self {
+        Self { counts: [vec![0; m], vec![0; m]], gated: [vec![0.0; m], vec![0.0; m]], totals: [0; 2] }
+    }
 }
 
 /// Extremes over a block of features.
@@ -526,7 +554,7 @@ impl Extremes {
 
 /// Running sums of the hinge loss. Losses are of order 1, so their plain sums of squares lose nothing that shows.
 #[derive(Default)]
-struct LossSums {
+pub(crate) struct LossSums {
     samples: u64,
     loss: f64,
     squared: f64,
@@ -536,7 +564,7 @@ struct LossSums {
 }
 
 impl LossSums {
-    fn add(&mut self, margin: f64) {
+    pub(crate) fn add(&mut self, margin: f64) {
         let loss = (1.0 - margin).max(0.0);
         self.max_margin = if self.samples == 0 { margin } else { self.max_margin.max(margin) };
         self.samples += 1;
@@ -546,7 +574,7 @@ impl LossSums {
         self.correct += u64::from(margin > 0.0);
     }
 
-    fn finish(self) -> Evaluation {
+    pub(crate) fn finish(self) -> Evaluation {
         let n = self.samples as f64;
         let risk = self.loss / n;
         Evaluation {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataModel, FeatureGroup};
 use crate::error::SpecError;
 use crate::precision::Precision;
+use crate::variant::Variant;
 
 /// Examples evaluated at a time: a multiple of 64, small enough to stay in the outer cache with their mask.
 pub(crate) const EVAL_CHUNK: usize = 2048;
@@ -80,6 +81,9 @@ pub struct RunSpec {
     /// the kernels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
+    /// What is otherwise than in the paper; a run that has one is carried out by a general simulator, several times slower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
 }
 
 mod activation {
@@ -124,6 +128,7 @@ impl RunSpec {
             frozen: false,
             background_weights: None,
             probe: false,
+            variant: None,
         }
     }
 
@@ -162,7 +167,9 @@ impl RunSpec {
         }
         // The expected step, on twice as many examples.
         let step = if self.probe { 3.0 * step } else { step };
-        step * self.steps as f64 + record * self.record_steps.len() as f64
+        // Products and loops in place of the fused passes.
+        let slow = if self.variant.is_some() { 3.0 } else { 1.0 };
+        slow * (step * self.steps as f64 + record * self.record_steps.len() as f64)
     }
 
     /// An upper estimate of the memory that the run holds at once, in bytes.
@@ -182,7 +189,12 @@ impl RunSpec {
             Precision::Single => 0.0,
             Precision::Double => 4.0 * (n + eval) * d0 + bytes * 256.0 * m,
         };
-        training + evaluation + ambient + double + self.record_bytes()
+        // Pre-activations of batch and evaluation data, and velocities.
+        let general = match &self.variant {
+            None => 0.0,
+            Some(_) => (bytes + 4.0) * n.max(eval) * (m + d0) + (8.0 + bytes) * m * d0,
+        };
+        training + evaluation + ambient + double + general + self.record_bytes()
     }
 
     /// An upper estimate of the memory of its trajectory, in bytes.
@@ -227,6 +239,9 @@ impl RunSpec {
         }
         if self.record_steps.last().is_some_and(|&last| last > self.steps) {
             return Err(SpecError::new("record_steps", format!("{:?}", self.record_steps), "at most steps"));
+        }
+        if let Some(variant) = &self.variant {
+            variant.validate(self)?;
         }
         if let Some(weights) = &self.background_weights
             && (weights.count != self.data.background.count || weights.laws.is_empty())

@@ -420,6 +420,7 @@ fn base(settings: &Settings, shape: Shape, seed: u64) -> RunSpec {
         frozen: false,
         background_weights: None,
         probe: false,
+        variant: None,
     }
 }
 
