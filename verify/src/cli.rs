@@ -13,7 +13,7 @@ use crate::claims::Claim;
 use crate::controls::{self, Control};
 use crate::execute::{RunError, run_all};
 use crate::figures::{self, FigureArgs, FigureError};
-use crate::instrument::{self, false_alarms};
+use crate::instrument::{self, false_alarms, robustness};
 use crate::judge::{judge_claim, judge_control};
 use crate::plan::{Job, Plan};
 use crate::progress::Progress;
@@ -130,6 +130,18 @@ enum Command {
         #[arg(long, value_name = "N", value_parser = threads)]
         threads: Option<usize>,
         /// Folder of the seeds' files and of the table.
+        #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
+        out: PathBuf,
+    },
+    /// Judge the claims on training with one of the paper's assumptions given up at a time: a map, and not a pass or a fail.
+    Robustness {
+        /// Seed of the runs.
+        #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
+        seed: u64,
+        /// Worker threads, one run each; all cores if left out.
+        #[arg(long, value_name = "N", value_parser = threads)]
+        threads: Option<usize>,
+        /// Folder of the tables and the figure.
         #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
         out: PathBuf,
     },
@@ -299,6 +311,14 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
             let threads = threads.unwrap_or_else(cores);
             let (table, good) = false_alarms::run(seeds, &profile, threads, &out)?;
             return write_tables(&[table], good, &out);
+        }
+        Some(Command::Robustness { seed, threads, out }) => {
+            let settings = robustness::settings(seed)?;
+            let (threads, command) = (threads.unwrap_or_else(cores), format!("-- robustness --seed {seed}"));
+            let tables = robustness::measure(&settings, robustness::SWITCHES, threads, command)?;
+            report::write_tables(&tables, &out).map_err(CliError::Out)?;
+            say(&format!("report: {}\n", out.join("index.html").display()));
+            return Ok(ExitCode::SUCCESS);
         }
         #[cfg(feature = "mutations")]
         Some(Command::Mutations { seed, threads, out }) => {

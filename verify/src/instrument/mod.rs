@@ -8,6 +8,7 @@ pub mod false_alarms;
 #[cfg(feature = "mutations")]
 pub mod mutations;
 pub mod quantiles;
+pub mod robustness;
 
 use crate::report::model::Table;
 use crate::stats::StatsError;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::html::table as html_table;
+use super::map;
 use super::model::Table;
 use super::text::{escape, html};
 use super::{ReportError, folder};
@@ -12,7 +13,13 @@ pub(super) fn section(tables: &[Table]) -> String {
     if tables.is_empty() {
         return String::new();
     }
-    let blocks: String = tables.iter().map(|table| block(table, &format!("series/{}.csv", file_stem(table)))).collect();
+    let blocks: String = tables
+        .iter()
+        .map(|table| {
+            let stem = file_stem(table);
+            block(table, &format!("series/{stem}.csv"), &format!("figures/{stem}.svg"))
+        })
+        .collect();
     format!(
         "<section class=\"claim\" id=\"appendix\">\n<div class=\"head\"><h2>Appendix: the instrument checked</h2></div>\n\
          <p class=\"soft\">What the intervals, the quantiles and the verdicts above are worth. These tables take longer than \
@@ -22,7 +29,8 @@ pub(super) fn section(tables: &[Table]) -> String {
 
 /// A page of tables and nothing else.
 fn page(tables: &[Table]) -> String {
-    let blocks: String = tables.iter().map(|table| block(table, &format!("{}.csv", table.id))).collect();
+    let blocks: String =
+        tables.iter().map(|table| block(table, &format!("{}.csv", table.id), &format!("{}.svg", table.id))).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -32,7 +40,17 @@ fn page(tables: &[Table]) -> String {
     )
 }
 
-fn block(table: &Table, csv: &str) -> String {
+fn block(table: &Table, csv: &str, svg: &str) -> String {
+    let map = if map::is_map(table) {
+        format!(
+            "<figure>\n<div class=\"canvas tall\" tabindex=\"0\">\n{}</div>\n<figcaption><small><a href=\"{}\">figure</a>\
+             </small></figcaption>\n</figure>\n",
+            map::svg(table),
+            escape(svg)
+        )
+    } else {
+        String::new()
+    };
     // A column of figures stands at the right.
     let figures: Vec<bool> = (0..table.columns.len())
         .map(|column| {
@@ -51,13 +69,13 @@ fn block(table: &Table, csv: &str) -> String {
     };
     let rows: String = table.rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
     format!(
-        "<h3 id=\"table-{id}\">{title}</h3>\n<p>{caption}</p>\n<details{open}><summary>{count} rows</summary>\n{table}\
+        "<h3 id=\"table-{id}\">{title}</h3>\n<p>{caption}</p>\n{map}<details{open}><summary>{count} rows</summary>\n{table}\
          </details>\n<p class=\"soft\"><a href=\"{csv}\">{csv}</a>; made by <code>cargo run --release --bin verify {command}</code> \
          at commit <code>{commit}</code></p>\n",
         id = escape(&table.id),
         title = html(&table.title),
         caption = html(&table.caption),
-        open = if table.rows.len() <= 40 { " open" } else { "" },
+        open = if table.rows.len() <= 40 && map.is_empty() { " open" } else { "" },
         count = table.rows.len(),
         table = html_table(&cells("th", &table.columns), &rows),
         csv = escape(csv),
@@ -80,7 +98,7 @@ pub(super) fn csv(table: &Table) -> String {
     std::iter::once(&table.columns).chain(&table.rows).map(line).collect()
 }
 
-/// Writes tables into a folder, as `<id>.json` and `<id>.csv`, and `index.html` with all tables that the folder then has.
+/// Writes tables into a folder, as `<id>.json` and `<id>.csv` (and `<id>.svg` for the map), and `index.html` with all tables that the folder then has.
 /// Each file is replaced whole or not at all; other files are left alone.
 ///
 /// # Errors
@@ -91,9 +109,14 @@ pub fn write_tables(tables: &[Table], dir: &Path) -> Result<(), ReportError> {
         json.push('\n');
         folder::replace(&dir.join(format!("{}.json", table.id)), json.as_bytes())?;
         folder::replace(&dir.join(format!("{}.csv", table.id)), csv(table).as_bytes())?;
+        if map::is_map(table) {
+            folder::replace(&dir.join(format!("{}.svg", table.id)), map::svg(table).as_bytes())?;
+        }
     }
     let mut all = vec![];
-    for id in ["coverage", "quantiles", "false-alarms", "mutations", "mutations-checks"] {
+    for id in
+        ["coverage", "quantiles", "false-alarms", "mutations", "mutations-checks", "robustness", "robustness-checks"]
+    {
         let path = dir.join(format!("{id}.json"));
         if path.exists() {
             let text = std::fs::read_to_string(&path).map_err(ReportError::io("read", &path))?;

@@ -6,6 +6,7 @@ mod exponents;
 pub mod figure;
 pub(crate) mod folder;
 pub mod html;
+pub mod map;
 pub mod model;
 mod path;
 pub(crate) mod series;
@@ -116,6 +117,12 @@ pub fn write(report: &Report, trajectories: Option<&[u8]>, settings_toml: &str, 
         files.push((format!("series/{}.csv", figure.id), Cow::Owned(series::write(figure).into_bytes())));
     }
     for table in &report.appendix {
+        if map::is_map(table) {
+            files.push((
+                format!("figures/{}.svg", appendix::file_stem(table)),
+                Cow::Owned(map::svg(table).into_bytes()),
+            ));
+        }
         let name = format!("series/{}.csv", appendix::file_stem(table));
         files.push((name, Cow::Owned(appendix::csv(table).into_bytes())));
     }
@@ -171,6 +178,9 @@ pub fn regenerate(dir: &Path) -> Result<Report, ReportError> {
     let mut files = Vec::new();
     for figure in figures(&report) {
         files.push((format!("figures/{}.svg", figure.id), figure::svg(figure)?));
+    }
+    for table in report.appendix.iter().filter(|table| map::is_map(table)) {
+        files.push((format!("figures/{}.svg", appendix::file_stem(table)), map::svg(table)));
     }
     files.push((THEORY.to_owned(), theory_page::page()));
     files.push((PAGE.to_owned(), html::render(&report, dir.join(TRAJECTORIES).exists())));
