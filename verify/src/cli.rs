@@ -10,6 +10,7 @@ use feature_contamination::{Executor, SpecError};
 
 use crate::bench::{self, BenchError};
 use crate::claims::Claim;
+use crate::claims::own::Own;
 use crate::controls::{self, Control};
 use crate::execute::{RunError, run_all};
 use crate::figures::{self, FigureArgs, FigureError};
@@ -169,8 +170,10 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// No such claim.
-    #[error("--claim {given}: no such claim; did you mean {nearest}? There are {all}")]
+    #[error("{place} {given}: no such claim; did you mean {nearest}? There are {all}")]
     Claim {
+        /// Flag or key.
+        place: &'static str,
         /// What was given.
         given: String,
         /// The nearest right name.
@@ -329,14 +332,6 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
         }
         None => {}
     }
-    let claims = choose(statements, &args.claims)?;
-    let controls: Vec<&Control> =
-        controls::ALL.iter().filter(|control| claims.iter().any(|claim| claim.id() == control.claim)).collect();
-    if args.list {
-        list(&claims, &controls);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let threads = args.threads.unwrap_or_else(cores);
     let mut settings = match &args.config {
         Some(path) => Settings::load(path, args.profile.as_deref())?,
         None => Settings::profile(args.profile.as_deref().unwrap_or("quick"))?,
@@ -345,6 +340,20 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
         settings.seed = seed;
     }
     settings.validate()?;
+    let own = Own::all(&settings).into_iter().map(Statement::Claim);
+    let statements: Vec<Statement> = statements.iter().copied().chain(own).collect();
+    let claims = if args.claims.is_empty() {
+        choose(&statements, "claims =", &settings.claims)?
+    } else {
+        choose(&statements, "--claim", &args.claims)?
+    };
+    let controls: Vec<&Control> =
+        controls::ALL.iter().filter(|control| claims.iter().any(|claim| claim.id() == control.claim)).collect();
+    if args.list {
+        list(&claims, &controls);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let threads = args.threads.unwrap_or_else(cores);
     let executor = Executor::detect()?;
     report::check_writable(&args.out).map_err(CliError::Out)?;
 
@@ -447,13 +456,14 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn choose(all: &[Statement], ids: &[String]) -> Result<Vec<Statement>, CliError> {
+fn choose(all: &[Statement], place: &'static str, ids: &[String]) -> Result<Vec<Statement>, CliError> {
     for id in ids {
         if !all.iter().any(|claim| claim.id() == id) {
             let similarity = |claim: &&Statement| strsim::jaro_winkler(claim.id(), id);
             let nearest = all.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
             let names: Vec<&str> = all.iter().map(|claim| claim.id()).collect();
             return Err(CliError::Claim {
+                place,
                 given: id.clone(),
                 nearest: nearest.map_or("thm1", |claim| claim.id()),
                 all: names.join(", "),

@@ -3,7 +3,7 @@
 use feature_contamination::{Activation, Coordinates, DataModel, Distribution, FeatureGroup, Labels, RunSpec, rng};
 
 use crate::plan::{Ladder, Rung};
-use crate::settings::{Rate, Settings};
+use crate::settings::{Factor, OwnLadder, Rate, Settings};
 
 /// `T0 = t0 · m/(η√d)`, in steps. Paper: Thm 1 (activation asymmetry).
 pub fn t0(settings: &Settings, spec: &RunSpec) -> u64 {
@@ -281,13 +281,15 @@ pub const MIXTURES: [Mixture; 4] = [
 const SKEWED: Distribution = Distribution::Beta { alpha: 2.0, beta: 5.0, low: 0.0, high: 1.0 };
 const COIN: Distribution = Distribution::Bernoulli { p: 0.3, low: 0.0, high: 1.0 };
 
+/// Mean of `μ²` over laws.
+fn mean_square(laws: &[Distribution]) -> f64 {
+    laws.iter().map(|law| law.moments().mean().powi(2)).sum::<f64>() / laws.len() as f64
+}
+
 impl Mixture {
     /// `d0` features with `B/C` as near to `ratio` as whole numbers let it be, the shift mirroring the background at 0.
     pub fn data(&self, d0: usize, ratio: f64) -> DataModel {
-        let square = |laws: &[Distribution]| {
-            laws.iter().map(|law| law.moments().mean().powi(2)).sum::<f64>() / laws.len() as f64
-        };
-        let (core, background) = (square(self.core), square(self.background));
+        let (core, background) = (mean_square(self.core), mean_square(self.background));
         let d_core = (d0 as f64 * background / (background + ratio * core)).round() as usize;
         let d_core = d_core.clamp(1, d0.saturating_sub(1).max(1));
         let d_bg = d0.saturating_sub(d_core);
@@ -340,6 +342,36 @@ pub fn balance(settings: &Settings) -> Vec<Ladder<RunSpec>> {
         Ladder { factor: "d0", rungs: rungs.collect() }
     });
     transitions.chain(sides).collect()
+}
+
+/// A `[[ladder]]` of one's own, up to T2.
+pub fn own(settings: &Settings, own: &OwnLadder) -> Ladder<RunSpec> {
+    let model = Shape::of_model(settings);
+    let rungs = own.sizes.iter().map(|&size| {
+        let mut settings = settings.clone();
+        let shape = match own.factor {
+            Factor::D0 => Shape::with_features(&settings, size as usize),
+            Factor::M => Shape { m: size as usize, ..model },
+            Factor::D => Shape { d: size as u64, ..model },
+            Factor::Ratio => {
+                let d0 = model.d0();
+                let (core, background) = (mean_square(&settings.model.core), mean_square(&settings.model.background));
+                let d_core = (d0 as f64 * background / (background + size * core)).round() as usize;
+                let d_core = d_core.clamp(1, d0.saturating_sub(1).max(1));
+                Shape { d_core, d_bg: d0 - d_core, ..model }
+            }
+            Factor::Batch => {
+                settings.training.batch = size as usize;
+                model
+            }
+            Factor::StepsPerUnit => {
+                settings.training.steps_per_unit = size;
+                model
+            }
+        };
+        rung(size, own.replicates, &settings, |seed| up_to_t2(&settings, shape, seed))
+    });
+    Ladder { factor: own.factor.symbol(), rungs: rungs.collect() }
 }
 
 #[derive(Clone, Copy)]

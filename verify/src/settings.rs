@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     pub profile: String,
     pub seed: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     pub model: Model,
     pub network: NetworkSettings,
     pub training: Training,
@@ -26,6 +28,8 @@ pub struct Settings {
     pub ladder_time: LadderTime,
     pub ladder_balance: LadderBalance,
     pub controls: Controls,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<OwnLadder>,
 }
 
 macro_rules! section {
@@ -124,6 +128,155 @@ section!(
     /// `[controls]`.
     Controls { d0: Vec<usize>, m: Vec<usize>, replicates: u64 }
 );
+
+/// A `[[ladder]]` of one's own; explained in `examples/own_model.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the commented example is the documentation, and the only one")]
+pub struct OwnLadder {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+    pub factor: Factor,
+    pub sizes: Vec<f64>,
+    pub replicates: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub check: Vec<OwnCheck>,
+}
+
+/// A `[[ladder.check]]` of one's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the commented example is the documentation, and the only one")]
+pub struct OwnCheck {
+    pub observable: Observable,
+    pub at: At,
+    pub of: Of,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What varies along a ladder of one's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Factor {
+    /// Features; `m` and `d` go with them as in `[ladder_d0]`.
+    D0,
+    /// Neurons.
+    M,
+    /// Ambient dimension.
+    D,
+    /// `B/C`, by the numbers of core and background features.
+    #[serde(rename = "B/C")]
+    Ratio,
+    /// Examples a step.
+    Batch,
+    /// Steps in one unit of time, which set the step size.
+    StepsPerUnit,
+}
+
+impl Factor {
+    /// As it is written in formulas.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::D0 => "d0",
+            Self::M => "m",
+            Self::D => "d",
+            Self::Ratio => "B/C",
+            Self::Batch => "N",
+            Self::StepsPerUnit => "steps per unit",
+        }
+    }
+
+    /// The label of an axis.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::D0 => "features d₀",
+            Self::M => "neurons m",
+            Self::D => "ambient dimension d",
+            Self::Ratio => "B/C",
+            Self::Batch => "examples a step, N",
+            Self::StepsPerUnit => "steps in a unit m/(ηd₀)",
+        }
+    }
+}
+
+/// What is looked at: probabilities and sums are medians over neurons, risks mean hinge losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observable {
+    /// `Pr[active]` on the own label.
+    POwn,
+    /// `Pr[active]` on the other label.
+    POth,
+    /// `y Σ_core μ⟨w,m⟩`.
+    Core,
+    /// `Σ_bg μ⟨w,m⟩`.
+    Background,
+    /// Risk in distribution.
+    IdRisk,
+    /// Risk under the shift.
+    OodRisk,
+    /// Mean margin in distribution.
+    IdMargin,
+    /// Mean margin under the shift.
+    OodMargin,
+}
+
+impl Observable {
+    /// In formulas.
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::POwn => "p_own (median neuron)",
+            Self::POth => "p_oth (median neuron)",
+            Self::Core => "y Σ_core μ⟨w,m⟩ (median neuron)",
+            Self::Background => "Σ_bg μ⟨w,m⟩ (median neuron)",
+            Self::IdRisk => "R_ID",
+            Self::OodRisk => "R_OOD",
+            Self::IdMargin => "mean margin in distribution",
+            Self::OodMargin => "mean margin under the shift",
+        }
+    }
+}
+
+/// When: at one of `[times]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "they are the times of the theorems")]
+pub enum At {
+    T0,
+    T1,
+    T2,
+}
+
+impl At {
+    /// In formulas.
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::T0 => "T₀",
+            Self::T1 => "T₁",
+            Self::T2 => "T₂",
+        }
+    }
+}
+
+/// What of it is held against the bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Of {
+    /// Itself, at every size.
+    Value,
+    /// Itself over its prediction, at every size.
+    Ratio,
+    /// Its exponent in the size.
+    Exponent,
+}
 
 /// A number, or `"auto"` for the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -385,10 +538,83 @@ impl Settings {
             ("ladder_balance.replicates", self.ladder_balance.replicates),
             ("controls.replicates", self.controls.replicates),
         ] {
-            if !(2..=10_000).contains(&replicates) {
-                return Err(
-                    SpecError::new(field, replicates, "between 2 and 10000, so that intervals can be made").into()
-                );
+            replicated(field, replicates)?;
+        }
+        for (index, own) in self.ladder.iter().enumerate() {
+            own.validate(self, &self.ladder[..index])?;
+        }
+        Ok(())
+    }
+}
+
+fn replicated(field: &str, replicates: u64) -> Result<(), SpecError> {
+    if (2..=10_000).contains(&replicates) {
+        return Ok(());
+    }
+    Err(SpecError::new(field, replicates, "between 2 and 10000, so that intervals can be made"))
+}
+
+impl OwnLadder {
+    fn validate(&self, settings: &Settings, earlier: &[Self]) -> Result<(), SpecError> {
+        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        if !(1..=40).contains(&self.name.len()) || !self.name.bytes().all(plain) {
+            let expected = "1 to 40 characters, of a-z, 0-9 and '-'";
+            return Err(SpecError::new("ladder.name", format!("{:?}", self.name), expected));
+        }
+        let taken = crate::statement::Statement::all().iter().any(|statement| statement.id() == self.name)
+            || earlier.iter().any(|other| other.name == self.name);
+        if taken {
+            let expected = "a name that no claim and no other ladder has";
+            return Err(SpecError::new("ladder.name", format!("{:?}", self.name), expected));
+        }
+        let field = |key: &str| format!("ladder {}: {key}", self.name);
+        let shown = format!("{:?}", self.sizes);
+        if self.sizes.is_empty() || !self.sizes.is_sorted_by(|a, b| a < b) {
+            return Err(SpecError::new(field("sizes"), shown, "one or more sizes, ascending"));
+        }
+        let d0 = (settings.model.d_core + settings.model.d_bg) as f64;
+        let whole = |least: f64, most: f64| {
+            let fits = |&size: &f64| size.fract() == 0.0 && (least..most).contains(&size);
+            if self.sizes.iter().all(fits) {
+                return Ok(());
+            }
+            Err(SpecError::new(field("sizes"), &shown, format!("whole numbers from {least} and below {most:e}")))
+        };
+        match self.factor {
+            Factor::D0 => {
+                whole(2.0, 1e6)?;
+                let d_core = |size: f64| (settings.model.d_core as f64 * size / d0).round();
+                if !self.sizes.iter().all(|&size| d_core(size) >= 1.0 && d_core(size) < size) {
+                    let expected = "large enough for a core and a background feature in the model's proportion";
+                    return Err(SpecError::new(field("sizes"), shown, expected));
+                }
+            }
+            Factor::M | Factor::Batch => whole(1.0, 1e9)?,
+            Factor::D => whole(d0, 2f64.powi(53))?,
+            Factor::Ratio | Factor::StepsPerUnit => {
+                if !self.sizes.iter().all(|&size| size > 0.0 && size.is_finite()) {
+                    return Err(SpecError::new(field("sizes"), shown, "positive numbers"));
+                }
+            }
+        }
+        replicated(&field("replicates"), self.replicates)?;
+        for check in &self.check {
+            if check.of == Of::Exponent && self.sizes.len() < 2 {
+                return Err(SpecError::new(
+                    field("sizes"),
+                    shown,
+                    "two or more sizes, ascending: an exponent needs them",
+                ));
+            }
+            for (key, bound) in [("check.low", check.low), ("check.high", check.high)] {
+                if let Some(bound) = bound.filter(|bound| !bound.is_finite()) {
+                    return Err(SpecError::new(field(key), bound, "a number; leave it out for none"));
+                }
+            }
+            if let (Some(low), Some(high)) = (check.low, check.high)
+                && low >= high
+            {
+                return Err(SpecError::new(field("check.high"), high, format!("above low = {low}")));
             }
         }
         Ok(())
@@ -479,14 +705,15 @@ fn key_at(text: &str, place: usize) -> (&str, &str) {
 /// The line of a key in a user's file; of the table that it stands in, where that is written in one line.
 fn line_of(text: &str, section: &str, wanted: &str) -> Option<usize> {
     let mut current = "";
-    for (index, line) in text.lines().enumerate() {
+    let mut found = text.lines().enumerate().filter(|(_, line)| {
         let begins = header(line);
         current = begins.unwrap_or(current);
-        if current == section
+        current == section
             && (if wanted.is_empty() { begins.is_some() } else { begins.is_none() && key(line) == Some(wanted) })
-        {
-            return Some(index + 1);
-        }
+    });
+    if let Some((index, _)) = found.next() {
+        // Of several tables of one name, which it is cannot be told.
+        return found.next().is_none().then_some(index + 1);
     }
     let (outer, table) = section.rsplit_once('.')?;
     line_of(text, outer, table)

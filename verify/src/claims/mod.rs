@@ -12,6 +12,7 @@ pub mod gated;
 pub mod mean_field;
 pub mod measure;
 pub mod mechanism;
+pub mod own;
 pub mod phase_transition;
 pub mod scaling;
 pub mod thm1;

@@ -5,6 +5,7 @@ mod bench_report;
 mod figure;
 mod folders;
 mod harness;
+mod own;
 mod processes;
 mod reports;
 mod results;
