@@ -453,6 +453,7 @@ impl RunConfig {
             frozen: false,
             background_weights: None,
             probe: false,
+            variant: None,
         };
         if !(8..=1 << 31).contains(&spec.eval_samples) {
             let expected = "between 8 and 2^31; a quarter of them has the shifted background";

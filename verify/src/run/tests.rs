@@ -103,7 +103,7 @@ fn runs_that_are_stopped_again_and_again_leave_the_same_bytes() {
         let interruptions = stopped_at(parts.path(), &config, &stops, options);
         assert!(interruptions >= 3, "{name}: {interruptions}");
         assert_eq!(bytes(whole.path()), bytes(parts.path()), "{name}");
-        assert_eq!(names(parts.path()), [LOCK, RESULT, SERIES], "{name}");
+        assert_eq!(names(parts.path()), [RESULT, SERIES], "{name}");
         let result = RunResult::read(parts.path()).unwrap();
         let series = result.series(parts.path()).unwrap();
         assert_eq!((series.rows.len(), result.rows), (41, 41));
@@ -125,7 +125,7 @@ fn a_complete_run_is_not_done_again_and_no_other_takes_its_folder() {
     // As a program leaves it that is killed before it removes them.
     std::fs::write(folder.path().join(CHECKPOINT), b"old").unwrap();
     assert_eq!(run(&config, 1).unwrap(), Ending::Already(first));
-    assert_eq!(names(folder.path()), [LOCK, RESULT, SERIES]);
+    assert_eq!(names(folder.path()), [RESULT, SERIES]);
     let error = run(&config, 2).unwrap_err().to_string();
     assert!(error.contains("result.json is of seed 1, and this run has seed 2"), "{error}");
     let mut other = config.clone();
