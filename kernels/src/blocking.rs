@@ -8,8 +8,11 @@ pub enum Packing {
     /// By shape and strides, as was measured to be fast.
     #[default]
     Measured,
-    /// Both.
-    Always,
+    /// Both, A by blocks of rows.
+    Blocks,
+    /// Both; A, if its columns are contiguous and B's block is small, a panel of rows at a time, each copied during the work
+    /// on the one before.
+    Panels,
     /// Neither, except a B whose columns are not contiguous.
     Never,
 }

@@ -1,8 +1,9 @@
 //! The register tile of the dense product, written once for every vector type.
 
-use super::Strip;
+use super::{Side, Strip};
 use crate::Element;
 use crate::workspace::LINE_BYTES;
+use std::marker::PhantomData;
 
 /// A register of `LANES` elements.
 ///
@@ -48,6 +49,52 @@ pub(super) unsafe fn strip<V: Vector, const ROWS: usize, const PACKED: bool>(
     b: &[V::Element],
     c: &mut [V::Element],
 ) {
+    // SAFETY: the caller guarantees the instruction set.
+    unsafe { strip_with::<V, ROWS, PACKED>(strip, a, b, c, || ()) }
+}
+
+/// [`strip`], and beside it what `side` is for.
+///
+/// # Safety
+/// As for [`strip`].
+#[inline(always)]
+pub(super) unsafe fn strip_beside<V: Vector, const ROWS: usize, const PACKED: bool>(
+    strip: Strip<V::Element>,
+    a: &[V::Element],
+    b: &[V::Element],
+    c: &mut [V::Element],
+    side: &mut Side<'_, V::Element>,
+) {
+    assert!(side.copies == 0 || side.rows == ROWS);
+    // Every few steps of a tile of full width.
+    let times = (strip.depth / UNROLL * (strip.cols / (2 * V::LANES))).max(1);
+    // A copy, which stays in registers.
+    let mut side = Side { places: PhantomData, ..*side };
+    // SAFETY: the caller guarantees the instruction set, and the assert the rows.
+    unsafe {
+        if side.copies > 0 {
+            let rate = side.copies.div_ceil(times);
+            strip_with::<V, ROWS, PACKED>(strip, a, b, c, || side.copy_next::<V, ROWS>(rate));
+            side.copy_next::<V, ROWS>(side.copies);
+        } else {
+            let rate = (side.runs * side.lines).div_ceil(times).min(UNROLL);
+            strip_with::<V, ROWS, PACKED>(strip, a, b, c, || side.ask_next::<V>(rate));
+        }
+    }
+}
+
+/// [`strip`], with a call of `aside` every few steps of a tile of full width.
+///
+/// # Safety
+/// As for [`strip`].
+#[inline(always)]
+unsafe fn strip_with<V: Vector, const ROWS: usize, const PACKED: bool>(
+    strip: Strip<V::Element>,
+    a: &[V::Element],
+    b: &[V::Element],
+    c: &mut [V::Element],
+    mut aside: impl FnMut(),
+) {
     let Strip { depth, rows, cols, a_strides: (a_row, a_step), b_step, b_panel, c_row, .. } = strip;
     let width = 2 * V::LANES;
     let (full, rest) = (cols / width, cols % width);
@@ -61,13 +108,67 @@ pub(super) unsafe fn strip<V: Vector, const ROWS: usize, const PACKED: bool>(
     // tile, inside their slices; the last advance may lead out of them, where nothing is accessed.
     unsafe {
         for _ in 0..full {
-            tile::<V, ROWS, 2, PACKED>(&strip, a, b, c, 0);
+            tile::<V, ROWS, 2, PACKED>(&strip, a, b, c, 0, &mut aside);
             (b, c) = (b.wrapping_add(b_panel), c.wrapping_add(width));
         }
         match rest {
             0 => {}
-            rest if rest > V::LANES => tile::<V, ROWS, 2, PACKED>(&strip, a, b, c, rest % V::LANES),
-            rest => tile::<V, ROWS, 1, PACKED>(&strip, a, b, c, rest % V::LANES),
+            rest if rest > V::LANES => tile::<V, ROWS, 2, PACKED>(&strip, a, b, c, rest % V::LANES, || ()),
+            rest => tile::<V, ROWS, 1, PACKED>(&strip, a, b, c, rest % V::LANES, || ()),
+        }
+    }
+}
+
+impl<T: Element> Side<'_, T> {
+    /// Asks for `times` lines, or as many as are left.
+    ///
+    /// # Safety
+    /// The host runs the instruction set of `V`, and the caller is compiled with it.
+    #[inline(always)]
+    unsafe fn ask_next<V: Vector<Element = T>>(&mut self, times: usize) {
+        for _ in 0..times {
+            if self.runs > 0 {
+                // SAFETY: the caller guarantees the instruction set; a prefetch accesses nothing, wherever it points.
+                unsafe { V::prefetch(self.at) };
+                self.advance();
+            }
+        }
+    }
+
+    /// Makes `times` copies, or as many as are left, and asks for what is copied later.
+    ///
+    /// # Safety
+    /// The host runs the instruction set of `V`, and the caller is compiled with it. The panel has ROWS rows.
+    #[inline(always)]
+    unsafe fn copy_next<V: Vector<Element = T>, const ROWS: usize>(&mut self, times: usize) {
+        for _ in 0..times {
+            if self.copies == 0 {
+                return;
+            }
+            // SAFETY: the caller guarantees the instruction set; a prefetch accesses nothing, wherever it points. `copy` has
+            // checked that `copies` steps of ROWS elements can be read and written.
+            unsafe {
+                for i in (0..ROWS).step_by(LINE_BYTES / size_of::<T>()) {
+                    V::prefetch(self.at.wrapping_add(i));
+                }
+                // The rows may begin in one line and end in another.
+                V::prefetch(self.at.wrapping_add(ROWS - 1));
+                self.to.copy_from_nonoverlapping(self.from, ROWS);
+            }
+            self.advance();
+            (self.from, self.to) = (self.from.wrapping_add(self.line), self.to.wrapping_add(ROWS));
+            self.copies -= 1;
+        }
+    }
+
+    /// Goes on to the next line.
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.at = self.at.wrapping_add(self.line);
+        self.left -= 1;
+        if self.left == 0 {
+            (self.left, self.runs) = (self.lines, self.runs.wrapping_sub(1));
+            self.at = self.at.wrapping_add(self.run);
         }
     }
 }
@@ -84,6 +185,7 @@ unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const PACKED:
     mut b: *const V::Element,
     c: *mut V::Element,
     rest: usize,
+    mut aside: impl FnMut(),
 ) {
     let &Strip { depth, alpha, beta, a_strides: (a_row, a_step), b_step, c_row, .. } = strip;
     let a_row = if PACKED { 1 } else { a_row };
@@ -113,7 +215,7 @@ unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const PACKED:
             unsafe { V::prefetch(row.wrapping_add(j)) };
         }
     };
-    let mut asked = c;
+    let mut asked_c = c;
     let mut groups = depth / UNROLL;
     if groups < ROWS {
         for i in 0..ROWS {
@@ -122,14 +224,16 @@ unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const PACKED:
     } else {
         groups -= ROWS;
         for _ in 0..ROWS {
-            ask_for(asked);
-            asked = asked.wrapping_add(c_row);
+            ask_for(asked_c);
+            asked_c = asked_c.wrapping_add(c_row);
+            aside();
             for _ in 0..UNROLL {
                 step();
             }
         }
     }
     for _ in 0..groups {
+        aside();
         for _ in 0..UNROLL {
             step();
         }
@@ -165,14 +269,17 @@ unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const PACKED:
 /// Steps of the inner loop between two tests for its end.
 const UNROLL: usize = 4;
 
-/// Expands to the call of `$part::<$vector, rows, packed>` that fits a strip: every count of rows up to $rows.
+/// Expands to the call of `$part::<$vector, rows, packed>` that fits a strip: every count of rows that is listed.
 macro_rules! dispatch {
-    ($part:ident, $vector:ty, [$($rows:literal)*], $strip:ident, $a:ident, $b:ident, $c:ident) => {{
+    ($part:ident, $vector:ty, $rows:tt, $strip:ident, ($($argument:ident),*)) => {
+        dispatch!(@arms $part, $vector, $rows, $strip, ($strip, $($argument),*))
+    };
+    (@arms $part:ident, $vector:ty, [$($rows:literal)*], $strip:ident, $arguments:tt) => {
         match ($strip.rows, $strip.a_strides.0 == 1) {
-            $(($rows, true) => $part::<$vector, $rows, true>($strip, $a, $b, $c),)*
-            $(($rows, false) => $part::<$vector, $rows, false>($strip, $a, $b, $c),)*
+            $(($rows, true) => $part::<$vector, $rows, true> $arguments,)*
+            $(($rows, false) => $part::<$vector, $rows, false> $arguments,)*
             (rows, _) => unreachable!("a strip of {rows} rows"),
         }
-    }};
+    };
 }
 pub(super) use dispatch;

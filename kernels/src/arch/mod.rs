@@ -5,7 +5,7 @@
 
 use crate::mask::BLOCK;
 use crate::view::Columns;
-use crate::workspace::{LINE, Line};
+use crate::workspace::{LINE, LINE_BYTES, Line};
 use std::marker::PhantomData;
 
 pub(crate) mod fill;
@@ -37,6 +37,91 @@ pub(crate) struct Strip<T> {
     pub(crate) b_panel: usize,
     /// Elements of C from one row to the next; columns are contiguous.
     pub(crate) c_row: usize,
+}
+
+/// What is done for the next panel of rows of A while a strip is computed, a little after every few steps.
+///
+/// Its lines are asked for from `lines_at` on, or else its rows are copied together, to\[p\]\[i\] ← A's row i, step p, and
+/// its lines asked for AHEAD steps before.
+#[derive(Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) struct Side<'a, T> {
+    /// Where A is asked for next, \[runs\]\[line\]: how many lines are left of the run, and of each after it.
+    at: *const T,
+    left: usize,
+    lines: usize,
+    runs: usize,
+    /// Elements from a line to the next, and what is added to that from a run to the next, modulo the size of an address.
+    line: usize,
+    run: usize,
+    /// Copies left, of `rows` elements each, from `from` to `to`.
+    copies: usize,
+    rows: usize,
+    from: *const T,
+    to: *mut T,
+    places: PhantomData<&'a mut [T]>,
+}
+
+/// Steps between what is asked for of a panel and what is copied.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+const AHEAD: usize = 32;
+
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+impl<'a, T> Side<'a, T> {
+    /// To ask for the lines of `rows` rows and `steps` steps of A, from the first entry of `a` on, if rows or steps are
+    /// next to one another.
+    #[inline(always)]
+    pub(crate) fn ask(a: &'a [T], (rows, a_row): (usize, usize), (steps, a_step): (usize, usize)) -> Option<Self> {
+        let per_line = LINE_BYTES / size_of::<T>();
+        let side = Self {
+            at: a.as_ptr(),
+            left: 0,
+            lines: 0,
+            runs: 0,
+            line: 0,
+            run: 0,
+            copies: 0,
+            rows,
+            from: a.as_ptr(),
+            to: std::ptr::null_mut(),
+            places: PhantomData,
+        };
+        if a_step == 1 {
+            let lines = steps.div_ceil(per_line);
+            let run = a_row.wrapping_sub(lines * per_line);
+            Some(Self { left: lines, lines, runs: rows, line: per_line, run, ..side })
+        } else if a_row == 1 {
+            // The lines of the last rows first: the others may have come with the rows before.
+            let run = (steps * a_step + per_line).wrapping_neg();
+            let at = side.at.wrapping_add(rows - 1);
+            Some(Self { at, left: steps, lines: steps, runs: rows.div_ceil(per_line), line: a_step, run, ..side })
+        } else {
+            None
+        }
+    }
+
+    /// To copy `rows` rows, which are next to one another, and `steps` steps of A, from the first entry of `a` on, to `to`.
+    #[inline(always)]
+    pub(crate) fn copy(a: &'a [T], rows: usize, (steps, a_step): (usize, usize), to: &'a mut [T]) -> Self {
+        assert!(steps > 0 && (steps - 1) * a_step + rows <= a.len() && steps * rows <= to.len());
+        // Columns a large power of two apart share few sets of L2 (1024 KiB, 8 ways, on Zen 4): half of the places there.
+        let places = (512 << 10) / (size_of::<T>() * a_step.max(1));
+        let asked = AHEAD.min(places).min(steps - 1);
+        Self {
+            at: a.as_ptr().wrapping_add(asked * a_step),
+            left: steps - asked,
+            lines: steps,
+            // The panel after this one follows it.
+            runs: 2,
+            line: a_step,
+            run: rows.wrapping_sub(steps * a_step),
+            copies: steps,
+            rows,
+            from: a.as_ptr(),
+            to: to.as_mut_ptr(),
+            places: PhantomData,
+        }
+    }
 }
 
 /// A row of x with its sign.
@@ -83,6 +168,9 @@ pub(crate) trait GemmKernel<T: Copy>: PackKernel<T> {
     /// `a`, `b` and `c` start at the strip's first entries. Of B, columns are read up to the next multiple of LANES. The
     /// rest of C is neither read nor written.
     fn gemm_strip(self, strip: Strip<T>, a: &[T], b: &[T], c: &mut [T]);
+
+    /// [`GemmKernel::gemm_strip`] of MR rows, and what `side` is for. What that copies, of MR rows too, is complete then.
+    fn gemm_strip_beside(self, strip: Strip<T>, a: &[T], b: &[T], c: &mut [T], side: &mut Side<'_, T>);
 }
 
 /// Entries from one subset-sum table of 2^G to the next: one more than it has.

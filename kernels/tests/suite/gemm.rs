@@ -39,6 +39,7 @@ in_f32_and_f64! {
     non_finite_entries
     same_arguments_same_bits
     same_bits_however_packed
+    panels_in_turn
 }
 
 struct Problem<T> {
@@ -117,10 +118,12 @@ fn abs_of<T: Scalar>(value: T) -> T {
     if value.into() < 0.0 { T::from(-1) * value } else { value }
 }
 
+const PACKINGS: [Packing; 4] = [Packing::Measured, Packing::Blocks, Packing::Panels, Packing::Never];
+
 /// Every instruction set, with every way to pack.
 fn for_each_plan(mut suite: impl FnMut(Executor) -> usize) {
     for_each_isa(|executor| {
-        [Packing::Measured, Packing::Always, Packing::Never]
+        PACKINGS
             .into_iter()
             .map(|gemm_packing| suite(executor.with_blocking(Blocking { gemm_packing, ..executor.blocking() })))
             .sum()
@@ -315,13 +318,38 @@ fn non_finite_entries<T: Scalar>() {
 fn same_bits_however_packed<T: Scalar>() {
     for_each_isa(|executor| {
         let mut random = Random(9);
-        let problem = Problem::<T>::new((61, 147, 300), ROWS, (0.7, 0.3), || random.real());
-        let [first, always, never] = [Packing::Measured, Packing::Always, Packing::Never].map(|gemm_packing| {
-            let executor = executor.with_blocking(Blocking { gemm_packing, ..executor.blocking() });
-            problem.run(executor, &mut Workspace::new()).into_iter().map(Scalar::bits).collect::<Vec<u64>>()
-        });
-        assert!(first == always && first == never);
-        1
+        let a_layouts = [Layout::RowMajor, Layout::ColMajor];
+        for a in a_layouts {
+            let layouts = [a, Layout::RowMajor, Layout::RowMajor];
+            let problem = Problem::<T>::new((61, 147, 300), layouts, (0.7, 0.3), || random.real());
+            let [first, rest @ ..] = PACKINGS.map(|gemm_packing| {
+                let executor = executor.with_blocking(Blocking { gemm_packing, ..executor.blocking() });
+                problem.run(executor, &mut Workspace::new()).into_iter().map(Scalar::bits).collect::<Vec<u64>>()
+            });
+            assert!(rest.iter().all(|bits| *bits == first));
+        }
+        a_layouts.len()
+    });
+}
+
+/// Panels of rows that are copied while the panel before is in use: of all heights, over several blocks of steps, with more
+/// and with fewer steps than there is time for.
+fn panels_in_turn<T: Scalar>() {
+    for_each_plan(|executor| {
+        let (mut random, mut ws, mut cases) = (Random(10), Workspace::new(), 0);
+        for kc in [1, 7, 40, 512] {
+            let executor = tiny(executor, (24, kc, 64));
+            for a in [Layout::ColMajor, Layout::PaddedCols] {
+                for m in [5, 6, 12, 13, 24, 31, 48] {
+                    for (n, k) in [(3, 81), (16, 80), (40, 83), (64, 41)] {
+                        let layouts = [a, Layout::RowMajor, Layout::RowMajor];
+                        let problem = Problem::<T>::new((m, n, k), layouts, (1.0, 1.0), || random.integer());
+                        cases += problem.check(executor, &mut ws, true);
+                    }
+                }
+            }
+        }
+        cases
     });
 }
 

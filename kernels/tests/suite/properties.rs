@@ -49,7 +49,8 @@ impl Case {
             gemm_mc,
             gemm_kc,
             gemm_nc,
-            gemm_packing: [Packing::Measured, Packing::Always, Packing::Never][(self.seed % 3) as usize],
+            gemm_packing: [Packing::Measured, Packing::Blocks, Packing::Panels, Packing::Never]
+                [(self.seed % 4) as usize],
             forward_v_bytes,
             backward_group,
             backward_sums_bytes,

@@ -1,8 +1,8 @@
 //! Register tiles of the dense product: 6 x 2 registers.
 
 use super::Avx2;
-use crate::arch::gemm::{Vector, dispatch, strip};
-use crate::arch::{GemmKernel, PackKernel, Strip};
+use crate::arch::gemm::{Vector, dispatch, strip, strip_beside};
+use crate::arch::{GemmKernel, PackKernel, Side, Strip};
 use std::arch::x86_64::*;
 
 /// Rows of the tile. 6 x 2 registers of sums, 2 of B and 2 for A's broadcasts are all 16; 12 independent sums cover an
@@ -158,6 +158,18 @@ fn part<V: Vector, const ROWS: usize, const PACKED: bool>(
     unsafe { strip::<V, ROWS, PACKED>(of, a, b, c) }
 }
 
+#[target_feature(enable = "avx2,fma")]
+fn part_beside<V: Vector, const ROWS: usize, const PACKED: bool>(
+    of: Strip<V::Element>,
+    a: &[V::Element],
+    b: &[V::Element],
+    c: &mut [V::Element],
+    side: &mut Side<'_, V::Element>,
+) {
+    // SAFETY: this function has the instruction set of this module's vectors.
+    unsafe { strip_beside::<V, ROWS, PACKED>(of, a, b, c, side) }
+}
+
 impl GemmKernel<f32> for Avx2 {
     const MR: usize = MR;
     const NR: usize = 2 * F32x8::LANES;
@@ -168,7 +180,13 @@ impl GemmKernel<f32> for Avx2 {
     #[inline(always)]
     fn gemm_strip(self, strip: Strip<f32>, a: &[f32], b: &[f32], c: &mut [f32]) {
         // SAFETY: the token `self` proves AVX2 and FMA.
-        unsafe { dispatch!(part, F32x8, [1 2 3 4 5 6], strip, a, b, c) }
+        unsafe { dispatch!(part, F32x8, [1 2 3 4 5 6], strip, (a, b, c)) }
+    }
+
+    #[inline(always)]
+    fn gemm_strip_beside(self, strip: Strip<f32>, a: &[f32], b: &[f32], c: &mut [f32], side: &mut Side<'_, f32>) {
+        // SAFETY: the token `self` proves AVX2 and FMA.
+        unsafe { dispatch!(part_beside, F32x8, [6], strip, (a, b, c, side)) }
     }
 }
 
@@ -182,7 +200,13 @@ impl GemmKernel<f64> for Avx2 {
     #[inline(always)]
     fn gemm_strip(self, strip: Strip<f64>, a: &[f64], b: &[f64], c: &mut [f64]) {
         // SAFETY: the token `self` proves AVX2 and FMA.
-        unsafe { dispatch!(part, F64x4, [1 2 3 4 5 6], strip, a, b, c) }
+        unsafe { dispatch!(part, F64x4, [1 2 3 4 5 6], strip, (a, b, c)) }
+    }
+
+    #[inline(always)]
+    fn gemm_strip_beside(self, strip: Strip<f64>, a: &[f64], b: &[f64], c: &mut [f64], side: &mut Side<'_, f64>) {
+        // SAFETY: the token `self` proves AVX2 and FMA.
+        unsafe { dispatch!(part_beside, F64x4, [6], strip, (a, b, c, side)) }
     }
 }
 

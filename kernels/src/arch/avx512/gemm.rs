@@ -2,8 +2,8 @@
 
 use super::Avx512;
 use crate::arch::avx2::transpose_f64;
-use crate::arch::gemm::{Vector, dispatch, strip};
-use crate::arch::{GemmKernel, PackKernel, Strip};
+use crate::arch::gemm::{Vector, dispatch, strip, strip_beside};
+use crate::arch::{GemmKernel, PackKernel, Side, Strip};
 use std::arch::x86_64::*;
 
 /// Rows of the tile. 12 x 2 registers of sums, 2 of B, and A broadcast from memory: 24 independent sums cover an FMA's
@@ -145,6 +145,18 @@ fn part<V: Vector, const ROWS: usize, const PACKED: bool>(
     unsafe { strip::<V, ROWS, PACKED>(of, a, b, c) }
 }
 
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn part_beside<V: Vector, const ROWS: usize, const PACKED: bool>(
+    of: Strip<V::Element>,
+    a: &[V::Element],
+    b: &[V::Element],
+    c: &mut [V::Element],
+    side: &mut Side<'_, V::Element>,
+) {
+    // SAFETY: this function has the instruction set of this module's vectors.
+    unsafe { strip_beside::<V, ROWS, PACKED>(of, a, b, c, side) }
+}
+
 impl GemmKernel<f32> for Avx512 {
     const MR: usize = MR;
     const NR: usize = 2 * F32x16::LANES;
@@ -154,8 +166,14 @@ impl GemmKernel<f32> for Avx512 {
 
     #[inline(always)]
     fn gemm_strip(self, strip: Strip<f32>, a: &[f32], b: &[f32], c: &mut [f32]) {
-        // SAFETY: the token `self` proves AVX-512 F, BW, DQ, VL, AVX2 and FMA.
-        unsafe { dispatch!(part, F32x16, [1 2 3 4 5 6 7 8 9 10 11 12], strip, a, b, c) }
+        // SAFETY: the token `self` proves AVX-512F.
+        unsafe { dispatch!(part, F32x16, [1 2 3 4 5 6 7 8 9 10 11 12], strip, (a, b, c)) }
+    }
+
+    #[inline(always)]
+    fn gemm_strip_beside(self, strip: Strip<f32>, a: &[f32], b: &[f32], c: &mut [f32], side: &mut Side<'_, f32>) {
+        // SAFETY: the token `self` proves AVX-512F.
+        unsafe { dispatch!(part_beside, F32x16, [12], strip, (a, b, c, side)) }
     }
 }
 
@@ -168,8 +186,14 @@ impl GemmKernel<f64> for Avx512 {
 
     #[inline(always)]
     fn gemm_strip(self, strip: Strip<f64>, a: &[f64], b: &[f64], c: &mut [f64]) {
-        // SAFETY: the token `self` proves AVX-512 F, BW, DQ, VL, AVX2 and FMA.
-        unsafe { dispatch!(part, F64x8, [1 2 3 4 5 6 7 8 9 10 11 12], strip, a, b, c) }
+        // SAFETY: the token `self` proves AVX-512F.
+        unsafe { dispatch!(part, F64x8, [1 2 3 4 5 6 7 8 9 10 11 12], strip, (a, b, c)) }
+    }
+
+    #[inline(always)]
+    fn gemm_strip_beside(self, strip: Strip<f64>, a: &[f64], b: &[f64], c: &mut [f64], side: &mut Side<'_, f64>) {
+        // SAFETY: the token `self` proves AVX-512F.
+        unsafe { dispatch!(part_beside, F64x8, [12], strip, (a, b, c, side)) }
     }
 }
 
