@@ -49,13 +49,13 @@ impl Own {
         let leak = |text: String| -> &'static str { text.leak() };
         let says: Vec<String> =
             ladder.check.iter().map(|check| format!("{} {}", quantity(check), bounds(check))).collect();
-        let symbol = ladder.factor.symbol();
+        let label = ladder.factor.label();
         let statement = match &ladder.statement {
             Some(statement) => statement.clone(),
             None if says.is_empty() => {
-                format!("Observables along {symbol} beside their predictions; nothing is claimed.")
+                format!("Observables along {label} beside their predictions; nothing is claimed.")
             }
-            None => format!("Along {symbol}: {}.", says.join("; ")),
+            None => format!("Along {label}: {}.", says.join("; ")),
         };
         let rule = |check: &OwnCheck| {
             let reason = check.reason.clone().unwrap_or_else(|| "stated in the configuration file".to_owned());

@@ -24,6 +24,8 @@ const KEPT: &[&str] = &[
     include_str!("tables/quantiles.json"),
     include_str!("tables/mutations.json"),
     include_str!("tables/mutations-checks.json"),
+    include_str!("tables/robustness.json"),
+    include_str!("tables/robustness-checks.json"),
 ];
 
 /// A number for a cell: `digits` significant ones.
