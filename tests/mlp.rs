@@ -2,8 +2,8 @@
 
 use feature_contamination::Executor;
 use feature_contamination::mlp::{
-    Activation, Architecture, Dense, Gradients, Labels, Linear, Loss, Method, Network, Optimizer, Toy, Training,
-    network::zero_gradients,
+    Activation, Architecture, Dense, Gradients, Labels, Linear, Loss, Method, Network, Online, Optimizer, Toy,
+    Training, network::zero_gradients,
 };
 use feature_contamination_kernels::MatRef;
 
@@ -101,6 +101,98 @@ fn every_gradient_is_that_of_finite_differences() {
         }
     }
     assert_eq!(checked, 3 * 6 * 2 * 2 * 2);
+}
+
+/// Several outputs: the gradient of (1/N) Σ_i Σ_c ℓ(h_ic, r_ic), and one output's numbers where only one counts.
+#[test]
+fn gradients_of_several_outputs_are_those_of_finite_differences() {
+    let executor = Executor::detect().unwrap();
+    let (inputs, n, outputs, step) = (5, 9, 3, 1e-6);
+    let toy = Toy::draw(Labels::Sphere, n, 3, 2, inputs, 11).unwrap();
+    let x: Vec<f64> = toy.train_x.iter().map(|&x| 3.0 * f64::from(x)).collect();
+    let rows = MatRef::from_row_major(&x, n, inputs).unwrap();
+    // No target is an output's value, and none is ±1, where the hinge has its kink.
+    let targets: Vec<f64> = (0..n * outputs).map(|i| ((i * 37) % 101) as f64 / 70.0 - 0.7).collect();
+    let mut checked = 0;
+    for loss in [Loss::Mse, Loss::Logistic] {
+        for architecture in architectures(inputs, 4).into_iter().filter(|architecture| !architecture.frozen_output) {
+            let mut network = Network::<f64>::init_to(&architecture, outputs, 5).unwrap();
+            let mut dense = Dense::new();
+            let mut loss_of = |network: &Network<f64>| {
+                let mut h = vec![0.0; n * outputs];
+                dense.forward(executor, network, rows, &mut h).unwrap();
+                h.iter().zip(&targets).map(|(&h, &r)| loss.value(h, r)).sum::<f64>() / n as f64
+            };
+            let (mut passes, mut h) = (Dense::new(), vec![0.0; n * outputs]);
+            passes.forward(executor, &network, rows, &mut h).unwrap();
+            let delta: Vec<f64> = h.iter().zip(&targets).map(|(&h, &r)| loss.derivative(h, r) / n as f64).collect();
+            let mut gradients = zero_gradients(&network);
+            passes.backward(executor, &network, rows, &delta, &mut gradients).unwrap();
+            let count = parameters(&mut network.layers).len();
+            assert_eq!(count, parameters(&mut gradients).len());
+            for p in 0..count {
+                let mut at = |change: f64| {
+                    *parameters(&mut network.layers)[p] += change;
+                    loss_of(&network)
+                };
+                let (above, below) = (at(step), at(-2.0 * step));
+                at(step);
+                let (measured, found) = ((above - below) / (2.0 * step), *parameters(&mut gradients)[p]);
+                let rounding = 32.0 * f64::EPSILON * loss_of(&network) / step;
+                assert!(
+                    (measured - found).abs() < 1e-9 * (1.0 + measured.abs()) + rounding,
+                    "{loss:?}, {architecture:?}, parameter {p}: {found}, by differences {measured}"
+                );
+            }
+            // Nothing comes back from outputs without δ: what is left is one output's gradient.
+            let mut single = network.clone();
+            let last = single.layers.last_mut().unwrap();
+            last.weight.truncate(last.inputs);
+            last.bias.iter_mut().for_each(|bias| bias.truncate(1));
+            let first: Vec<f64> = delta.chunks(outputs).map(|d| d[0]).collect();
+            let alone: Vec<f64> = first.iter().flat_map(|&d| [d, 0.0, 0.0]).collect();
+            let (mut expected, mut found) = (zero_gradients(&single), zero_gradients(&network));
+            let mut h = vec![0.0; n];
+            passes.forward(executor, &single, rows, &mut h).unwrap();
+            passes.backward(executor, &single, rows, &first, &mut expected).unwrap();
+            let mut h = vec![0.0; n * outputs];
+            passes.forward(executor, &network, rows, &mut h).unwrap();
+            passes.backward(executor, &network, rows, &alone, &mut found).unwrap();
+            let last = found.last_mut().unwrap();
+            last.weight.truncate(last.inputs);
+            last.bias.iter_mut().for_each(|bias| bias.truncate(1));
+            for (a, b) in parameters(&mut expected).into_iter().zip(parameters(&mut found)) {
+                assert!((*a - *b).abs() < 1e-14, "{architecture:?}: {a} and {b}");
+            }
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 2 * 6 * 2 * 2);
+}
+
+/// Steps on one and the same batch are those of [`Training`] on it.
+#[test]
+fn training_on_given_batches_is_training() {
+    let executor = Executor::detect().unwrap();
+    let toy = Toy::draw(Labels::Linear, 70, 3, 2, 12, 3).unwrap();
+    for architecture in architectures(12, 10) {
+        let network = Network::init(&architecture, 17).unwrap();
+        let sgd = Optimizer { method: Method::Sgd { momentum: 0.9 }, learning_rate: 0.02, weight_decay: 0.01 };
+        let expected = plain_losses(&network, Loss::Hinge, sgd, &toy, 25);
+        let mut online = Online::new(executor, network, Loss::Hinge, sgd).unwrap();
+        for (step, &expected) in expected.iter().enumerate() {
+            let h = online.outputs(&toy.train_x).unwrap();
+            let sum: f64 = h.iter().zip(&toy.y).map(|(&h, &y)| f64::from(Loss::Hinge.value(h, y))).sum();
+            let found = sum / toy.y.len() as f64;
+            assert!(
+                (found - expected).abs() < 2e-5 * expected.max(0.1),
+                "{architecture:?}, step {step}: {found}, {expected}"
+            );
+            online.step(&toy.train_x, &toy.y).unwrap();
+        }
+        assert!(online.step(&toy.train_x, &toy.y[1..]).unwrap_err().to_string().contains("targets"));
+        assert!(online.outputs(&toy.train_x[1..]).unwrap_err().to_string().contains("12 inputs"));
+    }
 }
 
 /// Plain training in double precision: textbook formulas, one parameter at a time.

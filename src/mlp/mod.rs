@@ -1,5 +1,5 @@
-//! Fully connected networks of any depth on a fixed data set: the paper's numerical experiments. Paper: section 9 of the
-//! theory (`toy.py`).
+//! Fully connected networks of any depth: the paper's numerical experiments on a fixed data set (`toy.py`), and training on
+//! fresh batches towards targets of any number of outputs ([`Online`]). Paper: section 9 of the theory.
 //!
 //! [`Toy`] is the data, [`Network::init`] the start, [`Training`] the way: three losses, SGD, Adam and AdamW, six
 //! activations, any depth, with or without biases, the output layer trained or frozen, operation for operation as PyTorch
@@ -12,6 +12,7 @@ mod fused;
 mod lazy;
 pub mod loss;
 pub mod network;
+pub mod online;
 pub mod optimizer;
 mod real;
 pub mod span;
@@ -21,6 +22,7 @@ pub use activation::Activation;
 pub use data::{Labels, Toy};
 pub use loss::Loss;
 pub use network::{Architecture, Dense, Gradients, Linear, Network};
+pub use online::Online;
 pub use optimizer::{Method, Optimizer};
 pub use real::Real;
 pub use train::{Examples, Problem, TrainError, Training};

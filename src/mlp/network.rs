@@ -9,7 +9,7 @@ use super::{Activation, Real};
 use crate::error::SpecError;
 use crate::rng::{Stream, stream};
 
-/// Size and kind of a network with one output.
+/// Size and kind of a network, of one output unless it is said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
@@ -30,10 +30,14 @@ pub struct Architecture {
 impl Architecture {
     /// (inputs, outputs) of every layer.
     pub fn shapes(&self) -> Vec<(usize, usize)> {
+        self.shapes_to(1)
+    }
+
+    fn shapes_to(&self, outputs: usize) -> Vec<(usize, usize)> {
         (0..self.layers)
             .map(|layer| {
                 let inputs = if layer == 0 { self.inputs } else { self.hidden };
-                (inputs, if layer + 1 == self.layers { 1 } else { self.hidden })
+                (inputs, if layer + 1 == self.layers { outputs } else { self.hidden })
             })
             .collect()
     }
@@ -73,7 +77,7 @@ impl<T> Linear<T> {
 /// h(x) = W_L act(… act(W₁ x + b₁) …) + b_L.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network<T = f32> {
-    /// The layers, the one that reads the input first; at least two, the last one with one output.
+    /// The layers, the one that reads the input first; at least two.
     pub layers: Vec<Linear<T>>,
     /// Activation of the hidden layers.
     pub activation: Activation,
@@ -88,8 +92,20 @@ impl<T: Real> Network<T> {
     /// # Errors
     /// An architecture that is none.
     pub fn init(architecture: &Architecture, seed: u64) -> Result<Self, SpecError> {
+        Self::init_to(architecture, 1, seed)
+    }
+
+    /// [`Network::init`] with this many outputs: a representation to be learnt. The numbers are those of one output where
+    /// both have them.
+    ///
+    /// # Errors
+    /// An architecture that is none, no output, or a frozen output of more than one.
+    pub fn init_to(architecture: &Architecture, outputs: usize, seed: u64) -> Result<Self, SpecError> {
         architecture.validate()?;
-        let shapes = architecture.shapes();
+        if outputs == 0 || (outputs > 1 && architecture.frozen_output) {
+            return Err(SpecError::new("outputs", outputs, "at least 1, and 1 if the output layer is frozen"));
+        }
+        let shapes = architecture.shapes_to(outputs);
         let mut layers: Vec<Linear<T>> = Vec::with_capacity(shapes.len());
         for (index, (inputs, outputs)) in shapes.into_iter().enumerate() {
             let bound = 1.0 / (inputs as f64).sqrt();
@@ -108,6 +124,11 @@ impl<T: Real> Network<T> {
             }
         }
         Ok(Self { layers, activation: architecture.activation, frozen_output: architecture.frozen_output })
+    }
+
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.layers.last().map_or(0, Linear::outputs)
     }
 
     /// Layers that are trained.
@@ -147,7 +168,7 @@ impl<T: Real> Dense<T> {
         Self { hidden: vec![], slope: vec![], sums: ColumnSums::default(), workspace: Workspace::new() }
     }
 
-    /// h_i of every row of `x`, \[N × inputs\], into `output`, \[N\].
+    /// h_i of every row of `x`, \[N × inputs\], into `output`, \[N × outputs\].
     ///
     /// # Errors
     /// Shapes that do not fit.
@@ -183,7 +204,8 @@ impl<T: Real> Dense<T> {
                 MatMut::from_row_major(slope, n, width)?,
                 &mut self.workspace,
             )?;
-            let head = (index + 1 == hidden_layers.len()).then(|| Head {
+            // One output is read while the last hidden layer's rows are at hand, several are a product of their own.
+            let head = (index + 1 == hidden_layers.len() && last.outputs() == 1).then(|| Head {
                 weight: &last.weight,
                 bias: last.bias.as_ref().map_or(T::ZERO, |bias| bias[0]),
                 output: &mut *output,
@@ -191,10 +213,25 @@ impl<T: Real> Dense<T> {
             let bias = layer.bias.as_deref();
             with_function!(network.activation, act => executor.run(Activate { act, width, bias, slope, hidden, head }));
         }
+        let outputs = last.outputs();
+        if outputs > 1 {
+            executor.gemm(
+                T::ONE,
+                MatRef::from_row_major(&self.hidden[hidden_layers.len() - 1], n, last.inputs)?,
+                MatRef::from_row_major(&last.weight, outputs, last.inputs)?.t(),
+                T::ZERO,
+                MatMut::from_row_major(output, n, outputs)?,
+                &mut self.workspace,
+            )?;
+            if let Some(bias) = &last.bias {
+                output.chunks_exact_mut(outputs).for_each(|h| h.iter_mut().zip(bias).for_each(|(h, &b)| *h += b));
+            }
+        }
         Ok(())
     }
 
-    /// The gradients Σ_i δ_i ∂h_i/∂θ, δ = ∂L/∂h, of what is trained, after [`Dense::forward`] on the same `x`.
+    /// The gradients Σ_i Σ_c δ_ic ∂h_ic/∂θ, δ = ∂L/∂h, \[N × outputs\], of what is trained, after [`Dense::forward`] on the
+    /// same `x`.
     ///
     /// # Errors
     /// Shapes that do not fit.
@@ -210,6 +247,21 @@ impl<T: Real> Dense<T> {
         let hidden_layers = network.layers.len() - 1;
         let (gradient_hidden, gradient_output) = gradients.split_at_mut(hidden_layers);
         let (output, gradient_output) = (&network.layers[hidden_layers], &mut gradient_output[0]);
+        let outputs = output.outputs();
+        if outputs > 1 && !network.frozen_output {
+            executor.gemm(
+                T::ONE,
+                MatRef::from_row_major(delta, n, outputs)?.t(),
+                MatRef::from_row_major(&self.hidden[hidden_layers - 1], n, output.inputs)?,
+                T::ZERO,
+                MatMut::from_row_major(&mut gradient_output.weight, outputs, output.inputs)?,
+                &mut self.workspace,
+            )?;
+            if let Some(bias) = &mut gradient_output.bias {
+                bias.fill(T::ZERO);
+                delta.chunks_exact(outputs).for_each(|d| bias.iter_mut().zip(d).for_each(|(g, &d)| *g += d));
+            }
+        }
         for index in (0..hidden_layers).rev() {
             let layer = &network.layers[index];
             let width = layer.outputs();
@@ -217,7 +269,7 @@ impl<T: Real> Dense<T> {
             let (slope, above) = self.slope.split_at_mut(index + 1);
             let slope = &mut slope[index];
             let bias = gradient.bias.as_deref_mut().map(|bias| (bias, &mut self.sums));
-            if index + 1 == hidden_layers {
+            if index + 1 == hidden_layers && outputs == 1 {
                 let hidden = &self.hidden[index];
                 let trained = (!network.frozen_output).then_some(&mut *gradient_output);
                 executor.run(FromOutput { weight: &output.weight, delta, hidden, slope, bias, trained });
@@ -225,9 +277,10 @@ impl<T: Real> Dense<T> {
                 // ∂L/∂a = ∂L/∂s of the layer above, times its weights; a is not needed again.
                 let into = &mut self.hidden[index];
                 let next = &network.layers[index + 1];
+                let above = above.first().map_or(delta, Vec::as_slice);
                 executor.gemm(
                     T::ONE,
-                    MatRef::from_row_major(&above[0], n, next.outputs())?,
+                    MatRef::from_row_major(above, n, next.outputs())?,
                     MatRef::from_row_major(&next.weight, next.outputs(), width)?,
                     T::ZERO,
                     MatMut::from_row_major(into, n, width)?,

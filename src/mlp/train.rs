@@ -82,7 +82,7 @@ impl Points {
 }
 
 /// First-layer weights in the coordinates of the inputs, for optimisers that see these.
-struct Ambient {
+pub(super) struct Ambient {
     /// W, \[m × inputs\].
     weight: Vec<f32>,
     gradient: Vec<f32>,
@@ -421,7 +421,7 @@ fn forward(
 }
 
 /// What is trained with its gradient, layer by layer; the first layer's weights are the ambient ones if there are any.
-fn tensors<'a>(
+pub(super) fn tensors<'a>(
     network: &'a mut Network<f32>,
     gradients: &'a Gradients<f32>,
     ambient: Option<&'a mut Ambient>,
