@@ -6,6 +6,7 @@
 
 pub mod balance;
 pub mod bounds;
+pub mod diversity;
 pub mod gated;
 pub mod inversion;
 pub mod mean_field;
