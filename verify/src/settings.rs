@@ -27,6 +27,8 @@ pub struct Settings {
     pub ladder_gated: LadderGated,
     pub ladder_time: LadderTime,
     pub ladder_balance: LadderBalance,
+    pub distillation: Distillation,
+    pub diversity: Diversity,
     pub controls: Controls,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<OwnLadder>,
@@ -120,6 +122,35 @@ section!(
         m: usize,
         batch: usize,
         steps: u32,
+        eval_samples: usize,
+        replicates: u64,
+    }
+);
+section!(
+    /// `[distillation]`.
+    Distillation {
+        d_core: usize,
+        d_bg: usize,
+        d: u64,
+        outputs: usize,
+        m: Vec<usize>,
+        batch: usize,
+        steps: u64,
+        learning_rate: f64,
+        eval_samples: usize,
+        replicates: u64,
+    }
+);
+section!(
+    /// `[diversity]`.
+    Diversity {
+        d_core: usize,
+        d_bg: usize,
+        spread: Vec<f64>,
+        m: usize,
+        batch: usize,
+        steps_per_unit: u32,
+        late: f64,
         eval_samples: usize,
         replicates: u64,
     }
@@ -408,7 +439,15 @@ impl Settings {
         // What is false shows in a few examples.
         balance.replicates = 2;
         balance.eval_samples = balance.eval_samples.div_ceil(8).max(8);
+        // The narrowest students, and the smallest and the largest spread; what is false there is far off.
+        settings.distillation.m.truncate(1);
+        let spread = &mut settings.diversity.spread;
+        let last = spread.pop();
+        spread.truncate(1);
+        spread.extend(last);
         for replicates in [
+            &mut settings.distillation.replicates,
+            &mut settings.diversity.replicates,
             &mut settings.ladder_d0.replicates,
             &mut settings.ladder_m.replicates,
             &mut settings.ladder_d.replicates,
@@ -517,6 +556,43 @@ impl Settings {
         at_least("ladder_balance.batch", self.ladder_balance.batch, 1, "")?;
         at_least("ladder_balance.steps", self.ladder_balance.steps, 8, "")?;
         at_least("ladder_balance.eval_samples", self.ladder_balance.eval_samples, 8, "")?;
+        let of = &self.distillation;
+        ladder("distillation.m", &of.m)?;
+        positive("distillation.learning_rate", of.learning_rate)?;
+        for (field, value, least) in [
+            ("distillation.d_core", of.d_core, 1),
+            ("distillation.d_bg", of.d_bg, 1),
+            ("distillation.outputs", of.outputs, 1),
+            ("distillation.m", of.m[0], 1),
+            ("distillation.batch", of.batch, 1),
+            ("distillation.eval_samples", of.eval_samples, 8),
+        ] {
+            at_least(field, value, least, "")?;
+        }
+        at_least("distillation.d", of.d, 1, "")?;
+        at_least("distillation.steps", of.steps, 2, "")?;
+        if of.outputs > of.d_core {
+            let expected = format!("at most d_core = {}: the teacher's directions are orthonormal", of.d_core);
+            return Err(SpecError::new("distillation.outputs", of.outputs, expected).into());
+        }
+        let of = &self.diversity;
+        ladder("diversity.spread", &of.spread)?;
+        if of.spread[0] != 0.0 || !of.spread.iter().all(|spread| spread.is_finite()) {
+            return Err(SpecError::new("diversity.spread", format!("{:?}", of.spread), "finite, the first 0").into());
+        }
+        for (field, value, least) in [
+            ("diversity.d_core", of.d_core, 1),
+            ("diversity.d_bg", of.d_bg, 1),
+            ("diversity.m", of.m, 2),
+            ("diversity.batch", of.batch, 1),
+            ("diversity.eval_samples", of.eval_samples, 8),
+        ] {
+            at_least(field, value, least, "")?;
+        }
+        at_least("diversity.steps_per_unit", of.steps_per_unit, 1, "")?;
+        if !(of.late >= self.times.t1 && of.late.is_finite()) {
+            return Err(SpecError::new("diversity.late", of.late, format!("at least t1 = {}", self.times.t1)).into());
+        }
         ladder("controls.d0", &self.controls.d0)?;
         ladder("controls.m", &self.controls.m)?;
         if self.ladder_linear.batch.len() != self.ladder_linear.d.len() {
@@ -536,6 +612,8 @@ impl Settings {
             ("ladder_gated.replicates", self.ladder_gated.replicates),
             ("ladder_time.replicates", self.ladder_time.replicates),
             ("ladder_balance.replicates", self.ladder_balance.replicates),
+            ("distillation.replicates", self.distillation.replicates),
+            ("diversity.replicates", self.diversity.replicates),
             ("controls.replicates", self.controls.replicates),
         ] {
             replicated(field, replicates)?;
@@ -786,5 +864,10 @@ mod tests {
         assert!(error("[training]\nlearning_rate = \"slow\"").contains("auto"));
         assert!(error("[training]\nbatch = -3").contains("batch") || error("[training]\nbatch = -3").contains("-3"));
         assert!(error("profile = \"medium\"").contains("quick, full"));
+        assert!(error("[distillation]\noutputs = 17").contains("distillation.outputs"));
+        assert!(error("[distillation]\nlearning_rate = 0").contains("distillation.learning_rate"));
+        assert!(error("[diversity]\nspread = [0.5, 1.0]").contains("diversity.spread"));
+        assert!(error("[diversity]\nspread = [0.0, inf]").contains("diversity.spread"));
+        assert!(error("[diversity]\nlate = 1.0").contains("diversity.late"));
     }
 }

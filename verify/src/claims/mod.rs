@@ -206,6 +206,12 @@ mod tests {
         settings.ladder_balance.eval_samples = 64;
         settings.training.batch = 64;
         settings.measure.eval_samples = 64;
+        let distillation = &mut settings.distillation;
+        (distillation.m, distillation.batch, distillation.steps) = (vec![4, 8], 32, 8);
+        (distillation.eval_samples, distillation.replicates) = (64, 2);
+        let diversity = &mut settings.diversity;
+        (diversity.spread, diversity.m, diversity.batch, diversity.late) = (vec![0.0, 1.0], 4, 32, 8.0);
+        (diversity.eval_samples, diversity.replicates) = (64, 2);
         let executor = feature_contamination::Executor::detect().unwrap();
         let judged = Statement::all().into_iter().map(|statement| {
             let planned = statement.plan(&settings);

@@ -5,6 +5,10 @@
 //! the same way. What a claim's runs are to it, tasks are to a study: pure functions of their parameters, carried out on the
 //! same threads, each distinct one once.
 
+pub mod distillation;
+pub mod diversity;
+mod regression;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -36,8 +40,8 @@ pub trait Study: Sync {
 }
 
 /// Every study, in the order of the report, where they come after the claims.
-pub fn all() -> [&'static dyn Study; 0] {
-    []
+pub fn all() -> [&'static dyn Study; 2] {
+    [&distillation::Distillation, &diversity::Diversity]
 }
 
 /// Why a task failed.
