@@ -45,6 +45,10 @@ pub enum Stream {
     FixedCore = 17,
     /// Background features of fixed data sets: block 0 to train on, block 1 to test on.
     FixedBackground = 18,
+    /// The order of images, of which the first are trained on.
+    ImageOrder = 32,
+    /// Borders of images.
+    ImageBorder = 33,
 }
 
 /// The generator at `(seed, stream, step, block)`.

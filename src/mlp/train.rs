@@ -335,6 +335,11 @@ impl Training {
         sums.map(|sum| sum / layer.outputs() as f64)
     }
 
+    /// The network as it is now, in the coordinates of the products: the inputs' own if the problem names no dictionary.
+    pub fn network(&self) -> &Network<f32> {
+        &self.network
+    }
+
     /// What is computed how, in words.
     pub fn path(&self) -> String {
         let passes = match self.engine {

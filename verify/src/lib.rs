@@ -11,6 +11,7 @@ pub mod cli;
 pub mod controls;
 pub mod execute;
 pub mod figures;
+pub mod images;
 pub mod instrument;
 pub mod judge;
 pub mod ladders;
