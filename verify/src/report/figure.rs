@@ -9,6 +9,7 @@ use plotters::style::{Color, FontDesc, FontFamily, FontStyle, FontTransform, RGB
 
 use super::ReportError;
 use super::axis::{self, Scale};
+use super::image;
 use super::model::{Figure, Mark, Panel, Point, Series};
 use super::path::{self, Place};
 use super::text::{self, SCRIPT_SIZE};
@@ -33,6 +34,13 @@ const CLOUD: f64 = 2.0;
 /// Distance of the markers along a line.
 const MARKER_DISTANCE: f64 = 46.0;
 const BAND_OPACITY: f64 = 0.22;
+/// Width of a figure with images.
+const IMAGES_WIDTH: f64 = 960.0;
+/// Room for the scale of a row of images.
+const SCALE_WIDTH: f64 = 96.0;
+/// Largest edge of an image, and the gap between images.
+const IMAGE: f64 = 112.0;
+const IMAGE_GAP: f64 = 12.0;
 
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const FRAME: RGBColor = RGBColor(0x66, 0x66, 0x66);
@@ -59,12 +67,14 @@ const PALETTE: [RGBColor; 7] = [
 /// # Errors
 /// [`ReportError::Draw`] if plotters cannot paint.
 pub fn svg(figure: &Figure) -> Result<String, ReportError> {
+    let images = figure.panels.iter().any(image::is_row);
     let columns = match figure.panels.len() {
         0 => 1,
+        _ if images => 1,
         4 => 2,
         n => n.min(3),
     };
-    let cell = [720.0, 500.0, 400.0][columns - 1];
+    let cell = if images { IMAGES_WIDTH } else { [720.0, 500.0, 400.0][columns - 1] };
     let size = cell * columns as f64;
     let mut canvas = Canvas { out: String::new() };
     let draw_error = |message| ReportError::Draw { figure: figure.id.clone(), message };
@@ -75,6 +85,12 @@ pub fn svg(figure: &Figure) -> Result<String, ReportError> {
     let shared = shared_legend(&figure.panels);
     for (i, row) in figure.panels.chunks(columns).enumerate() {
         let gap = if i == 0 { 4.0 } else { 20.0 };
+        if let [panel] = row
+            && image::is_row(panel)
+        {
+            y = canvas.images(panel, size, y + gap).map_err(draw_error)?;
+            continue;
+        }
         y = canvas.row(row, cell, y + gap, shared.is_none()).map_err(draw_error)?;
     }
     if let Some(entries) = shared {
@@ -98,7 +114,7 @@ fn shared_legend(panels: &[Panel]) -> Option<Vec<&Series>> {
 /// The series that the legend names, equal ones once.
 fn legend_entries(panel: &Panel) -> Vec<&Series> {
     let mut entries: Vec<&Series> = Vec::new();
-    for series in panel.series.iter().filter(|series| !series.name.trim().is_empty()) {
+    for series in panel.series.iter().filter(|series| !series.name.trim().is_empty() && !series.mark.is_image()) {
         if !entries.iter().any(|entry| same_entry(entry, series)) {
             entries.push(series);
         }
@@ -122,6 +138,7 @@ fn extent(series: &Series, x: bool) -> impl Iterator<Item = f64> + '_ {
             Mark::Band => [point.lo, point.hi, point.lo],
             Mark::Points => [point.y, point.lo, point.hi],
             Mark::Cloud | Mark::Line | Mark::Dashed | Mark::Dotted => [point.y; 3],
+            Mark::Greys | Mark::Signed => [f64::NAN; 3],
         };
         if x { [point.x; 3] } else { ends }
     })
@@ -285,6 +302,38 @@ impl Canvas {
         Ok(end)
     }
 
+    /// A row of images with their names and the scale of their values, its upper end at `y`; gives its lower end.
+    fn images(&mut self, panel: &Panel, width: f64, y: f64) -> Painted<f64> {
+        let left = 14.0;
+        let title = text::wrap(&panel.title, (width - 2.0 * left) / LABEL / 1.1);
+        let at = TextAt { anchor: HPos::Left, ..TextAt::new(left, y, LABEL).bold() };
+        let top = self.lines(&title, at)? + 6.0;
+        let count = panel.series.len().max(1) as f64;
+        let edge = ((width - 2.0 * left - SCALE_WIDTH + IMAGE_GAP) / count - IMAGE_GAP).min(IMAGE);
+        let scale = image::Scale::of(panel);
+        let mut end = top + edge;
+        for (i, series) in panel.series.iter().enumerate() {
+            let x = left + i as f64 * (edge + IMAGE_GAP);
+            self.out.push_str(&image::svg(series, scale, (x * UNITS, top * UNITS), edge * UNITS));
+            let name = text::wrap(&series.name, edge / TICK / 0.9);
+            end = end.max(self.lines(&name, TextAt::new(x + edge / 2.0, top + edge + 3.0, TICK))?);
+        }
+        // The scale stands right of the last image.
+        let x = left + count * (edge + IMAGE_GAP) + 8.0;
+        let mark = panel.series.first().map_or(Mark::Greys, |series| series.mark);
+        self.out.push_str(&image::bar(mark, scale, (x * UNITS, top * UNITS), (12.0 * UNITS, edge * UNITS)));
+        let ends = [(scale.high, 0.0), (f64::midpoint(scale.low, scale.high), 0.5), (scale.low, 1.0)];
+        for (value, place) in ends {
+            let at = TextAt::new(x + 18.0, top + TICK / 2.0 + place * (edge - TICK), TICK);
+            self.text(&text::number(value, 2), TextAt { anchor: HPos::Left, ..at })?;
+        }
+        for (i, line) in text::wrap(&panel.y.label, edge / TICK).iter().enumerate() {
+            let x = x + 62.0 + i as f64 * TICK * LEADING;
+            self.text(line, TextAt { rotated: true, ..TextAt::new(x, top + edge / 2.0, TICK) })?;
+        }
+        Ok(end)
+    }
+
     fn panel(&mut self, layout: &Layout, frame: Frame, corner: Place) -> Painted<()> {
         let centre = (frame.left + frame.right) / 2.0;
         let (below, beside) = if layout.down { (&layout.y, &layout.x) } else { (&layout.x, &layout.y) };
@@ -379,6 +428,8 @@ impl Canvas {
                     Ok(())
                 })
             }
+            // Images have rows of their own.
+            Mark::Greys | Mark::Signed => Ok(()),
             Mark::Cloud => self.group("", |painter| {
                 for place in places.iter().flatten().filter(|place| visible(place)) {
                     cloud(painter, series.color, frame.at(*place))?;
@@ -447,6 +498,7 @@ impl Canvas {
                     _ => Ok(()),
                 })
             }
+            Mark::Greys | Mark::Signed => Ok(()),
             Mark::Cloud => self.group("", |painter| {
                 for (dx, dy) in [(-9.0, 2.0), (-2.0, -3.0), (3.0, 3.0), (9.0, -1.0)] {
                     cloud(painter, series.color, (middle.0 + dx, middle.1 + dy))?;
@@ -482,6 +534,11 @@ fn description(figure: &Figure) -> String {
     let mut out = figure.caption.clone();
     for panel in &figure.panels {
         let title = if panel.title.is_empty() { "Panel" } else { &panel.title };
+        if image::is_row(panel) {
+            let names: Vec<&str> = panel.series.iter().map(|series| series.name.as_str()).collect();
+            out.push_str(&format!("\n{title}: images, {}; {}.", panel.y.label, names.join(", ")));
+            continue;
+        }
         let names: Vec<&str> = legend_entries(panel).iter().map(|series| series.name.as_str()).collect();
         out.push_str(&format!("\n{title}: {} against {}; {}.", panel.y.label, panel.x.label, names.join(", ")));
     }

@@ -6,6 +6,7 @@ mod exponents;
 pub mod figure;
 pub(crate) mod folder;
 pub mod html;
+mod image;
 pub mod map;
 pub mod model;
 mod path;

@@ -293,6 +293,18 @@ pub enum Mark {
     Dotted,
     /// Area between `lo` and `hi`.
     Band,
+    /// An image in greys: a point a pixel, `x` its column, `y` its row from above, `lo` its value, high ones dark. A panel that
+    /// begins with an image is a row of them, each with its name below; its vertical axis is the scale of the values.
+    Greys,
+    /// An image in two colours that part at 0.
+    Signed,
+}
+
+impl Mark {
+    /// Whether the series is an image.
+    pub fn is_image(self) -> bool {
+        matches!(self, Self::Greys | Self::Signed)
+    }
 }
 
 /// One series of a panel.
@@ -326,6 +338,11 @@ impl Point {
     /// A point without an interval.
     pub fn at(x: f64, y: f64) -> Self {
         Self { x, y, lo: y, hi: y }
+    }
+
+    /// A pixel of an image.
+    pub fn pixel(column: usize, row: usize, value: f64) -> Self {
+        Self { x: column as f64, y: row as f64, lo: value, hi: value }
     }
 }
 

@@ -105,7 +105,8 @@ fn panel(log: bool, range: Option<[f64; 2]>, series: Vec<Series>) -> Panel {
     Panel { title: String::new(), x: axis("abscissa"), y: axis("ordinate"), series }
 }
 
-const MARKS: [Mark; 6] = [Mark::Points, Mark::Cloud, Mark::Line, Mark::Dashed, Mark::Dotted, Mark::Band];
+const MARKS: [Mark; 8] =
+    [Mark::Points, Mark::Cloud, Mark::Line, Mark::Dashed, Mark::Dotted, Mark::Band, Mark::Greys, Mark::Signed];
 
 #[test]
 fn a_report_reads_back_as_it_was() {
@@ -368,19 +369,23 @@ fn odd_data_make_figures_all_the_same() {
     for points in odd {
         for log in [false, true] {
             for range in [None, Some([0.0, 1.0]), Some([0.5, 4.0]), Some([2.0, 1.0]), Some([f64::NAN, 1.0])] {
-                let series = MARKS.iter().enumerate().map(|(i, &mark)| Series {
+                let (lines, images) = MARKS.split_at(6);
+                let series = |(i, &mark): (usize, &Mark)| Series {
                     name: format!("series {mark:?}"),
                     mark,
                     color: 5 * i + usize::MAX / 2,
                     points: points.to_vec(),
-                });
-                let svg = figure::svg(&figure_of(vec![panel(log, range, series.collect())])).unwrap();
-                assert_well_formed(&svg);
-                assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-                for mark in MARKS {
-                    assert!(svg.contains(&format!(">series {mark:?}</text>")), "{mark:?} {points:?}");
+                };
+                for marks in [lines, images] {
+                    let series = marks.iter().enumerate().map(series).collect();
+                    let svg = figure::svg(&figure_of(vec![panel(log, range, series)])).unwrap();
+                    assert_well_formed(&svg);
+                    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+                    for mark in marks {
+                        assert!(svg.contains(&format!(">series {mark:?}</text>")), "{mark:?} {points:?}");
+                    }
+                    assert_inside(&svg);
                 }
-                assert_inside(&svg);
             }
         }
     }
