@@ -5,7 +5,7 @@ use feature_contamination::{Activation, Distribution, Labels, RunSpec};
 use crate::plan::Ladder;
 use crate::settings::Settings;
 use crate::statement::{Planned, Statement};
-use crate::studies::{Task, distillation, diversity};
+use crate::studies::{Task, digits, distillation, diversity};
 
 /// One control.
 pub struct Control {
@@ -225,6 +225,24 @@ pub const ALL: &[Control] = &[
         claim: "diversity",
         change: "every example's background has the mean ½, whatever the ladder says",
         apply: Tasks(diversity::uniform),
+    },
+    Control {
+        id: "mean-zero",
+        claim: "digits",
+        change: "a tint of the same variance and of mean 0 in the place of the tint",
+        apply: Tasks(digits::mean_zero),
+    },
+    Control {
+        id: "identity",
+        claim: "digits",
+        change: "identity activation: every neuron is always active",
+        apply: Tasks(digits::identity),
+    },
+    Control {
+        id: "not-shifted",
+        claim: "digits",
+        change: "the tint is not turned round: networks are tested in the border of training",
+        apply: Tasks(digits::not_shifted),
     },
 ];
 

@@ -29,6 +29,7 @@ pub struct Settings {
     pub ladder_balance: LadderBalance,
     pub distillation: Distillation,
     pub diversity: Diversity,
+    pub digits: Digits,
     pub controls: Controls,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<OwnLadder>,
@@ -154,6 +155,10 @@ section!(
         eval_samples: usize,
         replicates: u64,
     }
+);
+section!(
+    /// `[digits]`.
+    Digits { neurons: usize, steps: u64, learning_rate: f64, momentum: f64, replicates: u64 }
 );
 section!(
     /// `[controls]`.
@@ -593,6 +598,13 @@ impl Settings {
         if !(of.late >= self.times.t1 && of.late.is_finite()) {
             return Err(SpecError::new("diversity.late", of.late, format!("at least t1 = {}", self.times.t1)).into());
         }
+        // One for each class.
+        at_least("digits.neurons", self.digits.neurons, 2, "")?;
+        at_least("digits.steps", self.digits.steps, 1, "")?;
+        positive("digits.learning_rate", self.digits.learning_rate)?;
+        if !(0.0..1.0).contains(&self.digits.momentum) {
+            return Err(SpecError::new("digits.momentum", self.digits.momentum, "at least 0 and below 1").into());
+        }
         ladder("controls.d0", &self.controls.d0)?;
         ladder("controls.m", &self.controls.m)?;
         if self.ladder_linear.batch.len() != self.ladder_linear.d.len() {
@@ -614,6 +626,7 @@ impl Settings {
             ("ladder_balance.replicates", self.ladder_balance.replicates),
             ("distillation.replicates", self.distillation.replicates),
             ("diversity.replicates", self.diversity.replicates),
+            ("digits.replicates", self.digits.replicates),
             ("controls.replicates", self.controls.replicates),
         ] {
             replicated(field, replicates)?;

@@ -212,6 +212,9 @@ mod tests {
         let diversity = &mut settings.diversity;
         (diversity.spread, diversity.m, diversity.batch, diversity.late) = (vec![0.0, 1.0], 4, 32, 8.0);
         (diversity.eval_samples, diversity.replicates) = (64, 2);
+        settings.digits.neurons = 8;
+        settings.digits.steps = 40;
+        settings.digits.replicates = 2;
         let executor = feature_contamination::Executor::detect().unwrap();
         let judged = Statement::all().into_iter().map(|statement| {
             let planned = statement.plan(&settings);

@@ -5,6 +5,7 @@
 //! the same way. What a claim's runs are to it, tasks are to a study: pure functions of their parameters, carried out on the
 //! same threads, each distinct one once.
 
+pub mod digits;
 pub mod distillation;
 pub mod diversity;
 mod regression;
@@ -40,8 +41,8 @@ pub trait Study: Sync {
 }
 
 /// Every study, in the order of the report, where they come after the claims.
-pub fn all() -> [&'static dyn Study; 2] {
-    [&distillation::Distillation, &diversity::Diversity]
+pub fn all() -> [&'static dyn Study; 3] {
+    [&distillation::Distillation, &diversity::Diversity, &digits::Digits]
 }
 
 /// Why a task failed.

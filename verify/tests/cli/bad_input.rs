@@ -290,6 +290,7 @@ fn ladders_that_are_none() {
         "ladder_gated",
         "ladder_time",
         "ladder_balance",
+        "digits",
         "controls",
     ] {
         let key = format!("{section}.replicates");
@@ -297,6 +298,14 @@ fn ladders_that_are_none() {
             value_refused(&[(&key, value)], &[], &[&key, "between 2 and 10000"]);
         }
     }
+}
+
+#[test]
+fn networks_on_digits_that_are_none() {
+    value_refused(&[("digits.neurons", "1")], &[], &["digits.neurons = 1", "at least 2"]);
+    value_refused(&[("digits.steps", "0")], &[], &["digits.steps = 0", "at least 1"]);
+    value_refused(&[("digits.learning_rate", "0.0")], &[], &["digits.learning_rate = 0", "positive"]);
+    value_refused(&[("digits.momentum", "1.0")], &[], &["digits.momentum = 1", "below 1"]);
 }
 
 #[test]

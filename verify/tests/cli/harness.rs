@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ladders so small that a whole report takes a fraction of a second.
-const TINY: [(&str, &str); 40] = [
+const TINY: [(&str, &str); 43] = [
     ("model.d_core", "4"),
     ("model.d_bg", "4"),
     ("model.d", "182"),
@@ -47,6 +47,9 @@ const TINY: [(&str, &str); 40] = [
     ("ladder_balance.steps", "8"),
     ("ladder_balance.eval_samples", "64"),
     ("ladder_balance.replicates", "2"),
+    ("digits.neurons", "4"),
+    ("digits.steps", "8"),
+    ("digits.replicates", "2"),
     ("controls.d0", "[4, 8]"),
     ("controls.m", "[8, 16]"),
     ("controls.replicates", "2"),
