@@ -636,8 +636,8 @@ mod tests {
                 *w += rate * *u;
             };
             for k in 0..spec.m {
-                for i in 0..r {
-                    update(&mut self.w[k][i], &mut self.velocity[k][i], gw[k][i], rate);
+                for ((w, velocity), &g) in self.w[k].iter_mut().zip(&mut self.velocity[k]).zip(&gw[k]).take(r) {
+                    update(w, velocity, g, rate);
                 }
                 if variant.biases {
                     update(&mut self.b[k], &mut self.b_velocity[k], gb[k], rate);
@@ -685,10 +685,10 @@ mod tests {
             for step in 0..=spec.steps {
                 for k in 0..spec.m {
                     let row = &run.weights[k * run.width..];
-                    for j in 0..d0 {
+                    for (j, entry) in row.iter().enumerate().take(d0) {
                         let v: f64 = page.w[k].iter().zip(page.m[j..].iter().step_by(d0)).map(|(w, m)| w * m).sum();
                         // The plain start is rounded to single precision; else rounding alone.
-                        assert!((v - row[j]).abs() < 1e-7, "{variant:?} step {step}: {v} ≠ {}", row[j]);
+                        assert!((v - entry).abs() < 1e-7, "{variant:?} step {step}: {v} ≠ {entry}");
                     }
                     assert!(!variant.biases || (row[d0] - page.b[k]).abs() < 1e-7, "{variant:?}");
                     assert!((run.a[k] - page.a[k]).abs() < 1e-7, "{variant:?}");

@@ -89,7 +89,7 @@ mod tests {
     fn headers_end_at_64_bytes() {
         for length in [0, 1, 123_456_789, usize::MAX] {
             let header = header("<f8", length);
-            assert!(header.len() % 64 == 0 && header.ends_with(b"\n"));
+            assert!(header.len().is_multiple_of(64) && header.ends_with(b"\n"));
         }
     }
 }

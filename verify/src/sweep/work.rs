@@ -52,7 +52,7 @@ impl Share {
         let max = number("SLURM_ARRAY_TASK_MAX")?;
         let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1);
         let (Some(count), Some(min), Some(max)) = (count, min, max) else { return Ok(Some(Self::Any)) };
-        let even = |span: usize| step > 0 && span % step == 0;
+        let even = |span: usize| step > 0 && span.is_multiple_of(step);
         Ok(Some(match (max.checked_sub(min), id.checked_sub(min)) {
             (Some(span), Some(at)) if even(span) && even(at) && span / step + 1 == count && at <= span => {
                 Self::Every { index: at / step, of: count }
