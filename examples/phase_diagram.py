@@ -31,7 +31,7 @@ with np.load(source.with_suffix(".npz")) as arrays:
 growth = records[records["d0"] == records["d0"].max()].groupby(["ratio", "step"])["p_oth_median"].mean()
 
 # %% The figure: both observables over B/C and d0, and how p_oth gets there
-figure, axes = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(16, 4.2), layout="constrained")
 for axis, (name, title) in zip(axes, [("p_oth_median", "$p_{oth}$, median neuron"), ("ood_risk", "OOD risk")]):
     grid = points[name]["mean"].unstack()
     mesh = axis.pcolormesh(grid.columns, grid.index, grid.values, shading="nearest", cmap="viridis")
@@ -43,7 +43,7 @@ for axis, (name, title) in zip(axes, [("p_oth_median", "$p_{oth}$, median neuron
 for ratio, curve in growth.unstack("ratio").items():
     axes[2].plot(curve.index, curve.values, marker="o", markersize=3, label=f"B/C = {ratio:.2g}")
 axes[2].set(xscale="symlog", xlabel="step", ylabel="$p_{oth}$, median neuron", title=f"$d_0$ = {records['d0'].max():.0f}")
-axes[2].legend(fontsize="small")
+axes[2].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
 figure.savefig(target, dpi=120)
 
 # %% Where B ≤ C neurons fall silent on the other class as d0 grows; where B > C they do not: p_oth → (B − C)/(B + C)

@@ -157,7 +157,8 @@ fn run_on(
     };
     let ended = run_locked(executor, folder, config, seed, options, stop);
     match ended {
-        Ok(Ending::Complete(_) | Ending::Already(_)) => lock.remove(),
+        // A folder with a result needs no lock any more, be the result this run's or another's.
+        Ok(Ending::Complete(_) | Ending::Already(_)) | Err(RunFailure::Result(_)) => lock.remove(),
         _ => lock.release(),
     }
     ended

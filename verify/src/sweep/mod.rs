@@ -182,7 +182,7 @@ fn eprintln_line(line: &str) {
 /// What a plan comes to. The time is that of a trial of the longest run, the others' in proportion.
 fn summary(planned: &Planned, new: bool, out: &Path) -> Result<String, SweepError> {
     /// What a run costs besides: its files, made safe.
-    const FILES: f64 = 0.01;
+    const FILES: f64 = 0.003;
     let Planned { manifest, longest, longest_runs } = planned;
     let (points, seeds, runs) = (manifest.points.len(), manifest.seeds.len(), manifest.ids.len());
     let time = if available_memory().is_some_and(|available| manifest.memory_bytes > available) {

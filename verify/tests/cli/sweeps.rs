@@ -291,7 +291,7 @@ fn under_way(folder: &Folder) -> Child {
 #[cfg(unix)]
 #[test]
 fn a_signal_leaves_checkpoints_and_nothing_is_lost() {
-    let text = long(20_000);
+    let text = long(60_000);
     let expected = reference(&text);
     let folder = planned(&text);
     for signal in ["-TERM", "-INT", "-USR1"] {
@@ -311,7 +311,7 @@ fn a_signal_leaves_checkpoints_and_nothing_is_lost() {
 
 #[test]
 fn a_killed_process_leaves_a_stale_run_that_goes_on() {
-    let text = long(20_000);
+    let text = long(60_000);
     let expected = reference(&text);
     let folder = planned(&text);
     let mut child = under_way(&folder);
