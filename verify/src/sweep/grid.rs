@@ -14,6 +14,9 @@ use crate::settings::syntax;
 pub const MAX_RUNS: usize = 1_000_000;
 /// Most values of an axis.
 const MAX_VALUES: u64 = 100_000;
+/// Most values of all axes together, and most bytes of all points: a manifest has each point written out.
+const MAX_TOTAL: usize = MAX_RUNS;
+const MAX_POINT_BYTES: usize = 1 << 27;
 /// Most bytes of a sweep's file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -94,10 +97,21 @@ impl Sweep {
         };
         let axes = axes(grid)?;
         let seeds = seeds.list();
-        let count = axes.iter().try_fold(seeds.len(), |count, axis| count.checked_mul(axis.values.len()));
-        let Some(_) = count.filter(|&count| count <= MAX_RUNS) else {
+        let count = axes.iter().try_fold(1usize, |count, axis| count.checked_mul(axis.values.len()));
+        let runs = count.and_then(|count| count.checked_mul(seeds.len()));
+        let Some(count) = count.filter(|_| runs.is_some_and(|runs| runs <= MAX_RUNS)) else {
             return Err(format!("grid: has more than {MAX_RUNS} runs; take fewer values or seeds"));
         };
+        // Every value of an axis comes at count / len points.
+        let bytes = axes.iter().map(|axis| {
+            let all: usize = axis.values.iter().flatten().map(size_bytes).sum();
+            all.saturating_mul(count / axis.values.len())
+        });
+        if bytes.fold(0, usize::saturating_add) > MAX_POINT_BYTES {
+            return Err(format!(
+                "grid: its {count} points have more than {MAX_POINT_BYTES} bytes of values; let fewer fields vary"
+            ));
+        }
         let fields = axes.iter().flat_map(|axis| axis.fields.clone()).collect();
         let points = axes.iter().fold(vec![vec![]], |points, axis| {
             let extended = |point: &Vec<Value>| {
@@ -156,6 +170,16 @@ fn axes(mut grid: Table) -> Result<Vec<Axis>, String> {
         Some(_) => return Err("grid.zip: must be tables, [[grid.zip]], of fields that change together".to_owned()),
     };
     let mut axes = Vec::new();
+    let mut total = 0;
+    // Asked before they are multiplied, and after each list or range: none is large by itself.
+    let mut values = |field: &str, value: Value| {
+        let values = values(field, value)?;
+        total += values.len();
+        match total <= MAX_TOTAL {
+            true => Ok(values),
+            false => Err(format!("grid: has more than {MAX_TOTAL} values; take fewer")),
+        }
+    };
     for (field, value) in grid {
         axes.push(Axis {
             values: values(&field, value)?.into_iter().map(|value| vec![value]).collect(),
@@ -231,6 +255,17 @@ fn values(field: &str, value: Value) -> Result<Vec<Value>, String> {
         Some(wrong) => Err(format!("grid.{field:?}: {wrong} is no value of a configuration")),
         None => Ok(values),
     }
+}
+
+/// What a value takes in memory, bytes.
+fn size_bytes(value: &Value) -> usize {
+    let inner = match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(size_bytes).sum(),
+        Value::Table(table) => table.iter().map(|(key, value)| 64 + key.len() + size_bytes(value)).sum(),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => 0,
+    };
+    size_of::<Value>() + inner
 }
 
 /// Whether a value is one that JSON has, too.
@@ -342,6 +377,25 @@ mod tests {
         assert_eq!(placed, expected);
         let error = place(&base, &["model.d_core.x".to_owned()], &[Value::Integer(7)]).unwrap_err();
         assert_eq!(error, "model.d_core.x: d_core is no table, but 3");
+    }
+
+    /// What unfolds to far more than a file has is refused before it is unfolded.
+    #[test]
+    fn a_small_file_makes_no_large_sweep() {
+        let range = "{ from = 1, to = 100000, count = 100000 }";
+        let axes = |count: usize, values: &str| -> String {
+            (0..count).map(|i| format!("\"network.x{i}\" = {values}\n")).collect()
+        };
+        for (grid, words) in [
+            (axes(2, range), "more than 1000000 runs"),
+            (axes(1000, range), "more than 1000000 values"),
+            (format!("[[grid.zip]]\n{}", axes(1000, range)), "more than 1000000 values"),
+            (format!("\"network.a\" = {range}\n{}", axes(1000, "[1]")), "bytes of values"),
+            (format!("\"network.a\" = {range}\n\"network.b\" = [\"{}\"]\n", "x".repeat(10_000)), "bytes of values"),
+        ] {
+            let error = Sweep::parse(&format!("[grid]\n{grid}")).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]
