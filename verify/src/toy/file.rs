@@ -1,5 +1,6 @@
 //! What a `.npz` file of the authors' script holds: settings, start, data, curves.
 
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use feature_contamination::mlp::{Activation, Linear, Loss, Method, Network, Optimizer};
@@ -76,7 +77,14 @@ impl ToyFile {
     /// # Errors
     /// Whatever is wrong with it, in one line.
     pub fn read(path: &Path) -> Result<Self, ToyError> {
-        let npz = &mut Npz::open(path)?;
+        Self::of(&mut Npz::open(path)?)
+    }
+
+    /// Checks what an archive holds.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it, in one line.
+    pub fn of<R: Read + Seek>(npz: &mut Npz<R>) -> Result<Self, ToyError> {
         let text = npz.text("config")?;
         let config: Config = serde_json::from_str(&text)
             .map_err(|error| npz.error(format!("config does not read as settings: {error}")))?;
@@ -138,7 +146,7 @@ impl ToyFile {
 }
 
 /// Loss, activation and method by their names, upper or lower case, as the script takes them.
-fn choose(config: &Config, npz: &Npz) -> Result<(Loss, Activation, Method), ToyError> {
+fn choose<R: Read + Seek>(config: &Config, npz: &Npz<R>) -> Result<(Loss, Activation, Method), ToyError> {
     let unknown = |field: &str, value: &str, known: &str| {
         let value: String = value.chars().take(40).collect();
         npz.error(format!("config: {field} = {value:?}: must be {known}"))

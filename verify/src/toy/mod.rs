@@ -15,6 +15,7 @@ use crate::report::ReportError;
 use crate::report::folder::{Kind, Staging};
 use compare::Match;
 use file::ToyFile;
+use npz::Npz;
 
 pub use file::CURVES;
 
@@ -107,6 +108,14 @@ impl Outcome<'_> {
     fn is_match(&self) -> bool {
         self.matches.iter().all(Match::holds)
     }
+}
+
+/// Whether the bytes of a `.npz` file are what [`run`] starts from; `name` stands for the file in the message.
+///
+/// # Errors
+/// Whatever is wrong with them, in one line.
+pub fn check(name: &str, bytes: &[u8]) -> Result<(), ToyError> {
+    ToyFile::of(&mut Npz::of(name, bytes)?).map(drop)
 }
 
 /// Trains, compares, writes; returns whether every point matches and what to say of it.

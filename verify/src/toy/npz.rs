@@ -4,7 +4,7 @@
 //! the archive claims about its size.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use super::ToyError;
@@ -18,11 +18,42 @@ const MAX_TEXT: usize = 65_536;
 /// Longest vector whose length the file decides.
 const MAX_VECTOR: usize = 1 << 20;
 
+/// Bytes to which any archive may unfold, and the multiple of its own size to which it may. Numbers that were trained or drawn
+/// hardly shrink; biases that are 0 and a dictionary of the coordinates' directions do, and fit into the first. Zeros made to
+/// fill a memory shrink to a thousandth.
+const MAX_UNFOLDED_BYTES: u64 = 1 << 24;
+const MAX_UNFOLDED_RATIO: u64 = 64;
+
 /// An open archive.
-pub struct Npz {
-    archive: ZipArchive<BufReader<File>>,
+pub struct Npz<R> {
+    archive: ZipArchive<R>,
     /// The file's name in messages.
     name: String,
+    /// Bytes that may still be read from it.
+    left: u64,
+}
+
+/// Reads from `inner` until nothing is left of what may be read; an error beyond.
+struct Limited<'a, R> {
+    inner: R,
+    left: &'a mut u64,
+}
+
+impl<R: Read> Read for Limited<'_, R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if *self.left == 0 && !to.is_empty() {
+            return match self.inner.read(&mut [0])? {
+                0 => Ok(0),
+                _ => Err(io::Error::other(format!(
+                    "the archive unfolds to more than {MAX_UNFOLDED_RATIO} times its size and {MAX_UNFOLDED_BYTES} bytes"
+                ))),
+            };
+        }
+        let most = usize::try_from(*self.left).unwrap_or(usize::MAX).min(to.len());
+        let count = self.inner.read(&mut to[..most])?;
+        *self.left -= count as u64;
+        Ok(count)
+    }
 }
 
 /// Type and shape of an array.
@@ -34,7 +65,7 @@ struct Header {
     shape: Vec<usize>,
 }
 
-impl Npz {
+impl Npz<BufReader<File>> {
     /// Opens an archive.
     ///
     /// # Errors
@@ -43,12 +74,29 @@ impl Npz {
         let name = path.display().to_string();
         let read = |source: std::io::Error| ToyError::new(&name, format!("cannot read it: {source}"));
         let file = File::open(path).map_err(read)?;
-        if file.metadata().map_err(read)?.is_dir() {
+        let metadata = file.metadata().map_err(read)?;
+        if metadata.is_dir() {
             return Err(ToyError::new(&name, "is a folder; name a .npz file"));
         }
-        let archive = ZipArchive::new(BufReader::new(file))
+        Self::new(name, BufReader::new(file), metadata.len())
+    }
+}
+
+impl<'b> Npz<Cursor<&'b [u8]>> {
+    /// An archive in memory, with a name for messages.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of(name: &str, bytes: &'b [u8]) -> Result<Self, ToyError> {
+        Self::new(name.to_owned(), Cursor::new(bytes), bytes.len() as u64)
+    }
+}
+
+impl<R: Read + Seek> Npz<R> {
+    fn new(name: String, reader: R, size: u64) -> Result<Self, ToyError> {
+        let archive = ZipArchive::new(reader)
             .map_err(|error| ToyError::new(&name, format!("is no whole .npz archive: {error}")))?;
-        Ok(Self { archive, name })
+        Ok(Self { archive, name, left: MAX_UNFOLDED_BYTES.max(size.saturating_mul(MAX_UNFOLDED_RATIO)) })
     }
 
     /// An error about the archive.
@@ -112,24 +160,25 @@ impl Npz {
         })
     }
 
-    fn read<R>(
+    fn read<T>(
         &mut self,
         array: &str,
-        parse: impl FnOnce(&Header, &mut dyn Read, &dyn Fn(String) -> ToyError) -> Result<R, ToyError>,
-    ) -> Result<R, ToyError> {
+        parse: impl FnOnce(&Header, &mut dyn Read, &dyn Fn(String) -> ToyError) -> Result<T, ToyError>,
+    ) -> Result<T, ToyError> {
         let name = &self.name;
         let fail = |message: String| ToyError::new(name, format!("{array} {message}"));
-        let mut entry = self.archive.by_name(&format!("{array}.npy")).map_err(|error| match error {
+        let entry = self.archive.by_name(&format!("{array}.npy")).map_err(|error| match error {
             ZipError::FileNotFound => fail("is missing".to_owned()),
             error => fail(format!("cannot be read: {error}")),
         })?;
+        let mut entry = Limited { inner: entry, left: &mut self.left };
         let header = read_header(&mut entry, &fail)?;
         let result = parse(&header, &mut entry, &fail)?;
         // To the end, so that the checksum is looked at; what is left over is an error.
         match entry.read(&mut [0]) {
             Ok(0) => Ok(result),
             Ok(_) => Err(fail("goes on after its last entry".to_owned())),
-            Err(error) => Err(fail(format!("is damaged: {error}"))),
+            Err(error) => Err(fail(format!("cannot be read to its end: {error}"))),
         }
     }
 }
@@ -138,7 +187,9 @@ impl Npz {
 fn take(body: &mut dyn Read, len: usize, fail: &dyn Fn(String) -> ToyError) -> Result<Vec<u8>, ToyError> {
     let mut bytes = Vec::new();
     // Grows with what there is: a file that claims more than it has allocates no more than that.
-    body.take(len as u64).read_to_end(&mut bytes).map_err(|error| fail(format!("is damaged: {error}")))?;
+    body.take(len as u64)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fail(format!("cannot be read to its end: {error}")))?;
     if bytes.len() == len { Ok(bytes) } else { Err(fail("ends before its last entry".to_owned())) }
 }
 
@@ -213,7 +264,45 @@ fn parse_header(text: &str) -> Option<Header> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    /// `arrays` zeros of `<f4` each, deflated.
+    fn zeros(arrays: usize, len: usize) -> Vec<u8> {
+        let mut archive = zip::ZipWriter::new(Cursor::new(vec![]));
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({len},), }}\n");
+        for array in 0..arrays {
+            archive.start_file(format!("{array}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+            archive.write_all(b"\x93NUMPY\x01\x00").unwrap();
+            archive.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+            archive.write_all(header.as_bytes()).unwrap();
+            archive.write_all(&vec![0; 4 * len]).unwrap();
+        }
+        archive.finish().unwrap().into_inner()
+    }
+
+    /// An archive of zeros is read as far as its size gives reason to, whether they are in one array or in many.
+    #[test]
+    fn an_archive_unfolds_to_so_much_and_no_more() {
+        let mib = 1 << 18;
+        for (arrays, len, read) in [(3, 5 * mib, 3), (1, 20 * mib, 0), (40, mib, 15)] {
+            let bytes = zeros(arrays, len);
+            assert!((bytes.len() as u64) < MAX_UNFOLDED_BYTES / MAX_UNFOLDED_RATIO, "{}", bytes.len());
+            let mut npz = Npz::of("a.npz", &bytes).unwrap();
+            for array in 0..arrays {
+                let result = npz.numbers(&array.to_string(), &[len]).map(|numbers| numbers.len());
+                match result {
+                    Ok(count) => assert!(array < read && count == len, "{array} of {arrays}"),
+                    Err(error) => {
+                        assert!(array >= read, "{error}");
+                        assert!(error.to_string().contains("unfolds to more than 64 times its size"), "{error}");
+                        break;
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn headers_as_numpy_writes_them() {
