@@ -1,5 +1,6 @@
 //! Settings: a profile, a configuration file over it, and flags over both.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use feature_contamination::{DataModel, Distribution, FeatureGroup, Precision, SpecError};
@@ -362,6 +363,25 @@ pub enum SettingsError {
     Value(#[from] SpecError),
 }
 
+/// Most bytes of a configuration file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// It cannot be read, is no text, or larger than any configuration.
+pub(crate) fn read(path: &Path) -> Result<String, SettingsError> {
+    let failed = |source| SettingsError::Read { path: path.to_owned(), source };
+    let wrong = |message| SettingsError::Parse { path: path.to_owned(), message };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(wrong(format!("has more than {MAX_FILE_BYTES} bytes; a configuration has a few thousand")));
+    }
+    String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))
+}
+
 impl Settings {
     /// The settings of a profile.
     ///
@@ -383,10 +403,16 @@ impl Settings {
     /// # Errors
     /// The file cannot be read, is not TOML, or has a key or value that is wrong.
     pub fn load(path: &Path, profile: Option<&str>) -> Result<Self, SettingsError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+        Self::parse(&read(path)?, path, profile)
+    }
+
+    /// [`Settings::load`] of a text; `path` stands for its file in messages.
+    ///
+    /// # Errors
+    /// It is not TOML, or has a key or value that is wrong.
+    pub fn parse(text: &str, path: &Path, profile: Option<&str>) -> Result<Self, SettingsError> {
         let parse_error = |message| SettingsError::Parse { path: path.to_owned(), message };
-        let user: toml::Table = toml::from_str(&text).map_err(|error| parse_error(syntax(&text, &error)))?;
+        let user: toml::Table = toml::from_str(text).map_err(|error| parse_error(syntax(text, &error)))?;
         let named = user.get("profile").and_then(toml::Value::as_str);
         if let Some(named) = named.filter(|named| !PROFILES.contains(named)) {
             return Err(SettingsError::Profile(named.to_owned()));
@@ -396,7 +422,7 @@ impl Settings {
         overlay(&mut merged, &user);
         // Parsed from text again, so that the error carries the key; the place in the user's file is found by it.
         let merged = toml::to_string(&merged).map_err(|error| parse_error(error.to_string()))?;
-        let settings: Self = toml::from_str(&merged).map_err(|error| parse_error(describe(&text, &merged, &error)))?;
+        let settings: Self = toml::from_str(&merged).map_err(|error| parse_error(describe(text, &merged, &error)))?;
         // The flag's profile, if that is another than the file's: it is where the values come from.
         Ok(Self { profile: base.profile, ..settings })
     }

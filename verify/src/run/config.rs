@@ -1,6 +1,5 @@
 //! The configuration of a run of one's own: a TOML file, checked, and its canonical text.
 
-use std::io::Read;
 use std::path::Path;
 
 use feature_contamination::mlp::{self, Architecture, Loss, Method, Optimizer};
@@ -9,16 +8,13 @@ use feature_contamination::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Rate, SettingsError, describe, overlay, syntax};
+use crate::settings::{self, Rate, SettingsError, describe, overlay, syntax};
 
 /// The defaults of either sampling, with every key explained.
 pub const DEFAULTS: [(&str, &str); 2] = [("fresh", include_str!("fresh.toml")), ("fixed", include_str!("fixed.toml"))];
 
 /// Most records of a run, the start's and the end's among them.
 pub const MAX_RECORDS: u64 = 100_000;
-
-/// Most bytes of a configuration file.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// `T0 = 8 m/(η√d)`, `T1 = 8 m/(ηd₀)` and `T2 = 24 m/(ηd₀)` steps, the constants of the quick profile.
 const TIMES: [f64; 3] = [8.0, 8.0, 24.0];
@@ -275,16 +271,8 @@ impl RunConfig {
     /// # Errors
     /// The file cannot be read, is not TOML, or has a key or value that is wrong.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
-        let failed = |source| SettingsError::Read { path: path.to_owned(), source };
         let wrong = |message| SettingsError::Parse { path: path.to_owned(), message };
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(wrong(format!("has more than {MAX_FILE_BYTES} bytes; a configuration has a few thousand")));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))?;
-        Self::parse(&text).map_err(wrong)
+        Self::parse(&settings::read(path)?).map_err(wrong)
     }
 
     /// The configuration that a text says; what it leaves out has its default. Its values are checked.

@@ -187,17 +187,25 @@ impl RunResult {
         let path = folder.join(RESULT);
         let name = path.display();
         let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {name}: {error}"))?;
+        Self::parse(&text).map_err(|message| format!("{name}: {message}"))
+    }
+
+    /// The result that a text says.
+    ///
+    /// # Errors
+    /// It is no result of this version, as the end of a line that begins with the file's name.
+    pub fn parse(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Version {
             schema_version: u32,
         }
-        let malformed = |error: serde_json::Error| format!("{name}: does not read as a result: {error}");
+        let malformed = |error: serde_json::Error| format!("does not read as a result: {error}");
         // The version first: another one may differ in everything else.
-        let Version { schema_version } = serde_json::from_str(&text).map_err(malformed)?;
+        let Version { schema_version } = serde_json::from_str(text).map_err(malformed)?;
         if schema_version != SCHEMA_VERSION {
-            return Err(format!("{name}: schema_version is {schema_version}; this program reads {SCHEMA_VERSION}"));
+            return Err(format!("schema_version is {schema_version}; this program reads {SCHEMA_VERSION}"));
         }
-        serde_json::from_str(&text).map_err(malformed)
+        serde_json::from_str(text).map_err(malformed)
     }
 
     /// `<folder>/series.csv`, as this result says that it is.
