@@ -312,10 +312,9 @@ impl<'a> Store<'a> {
         durable::sync_folder(self.folder)
     }
 
-    /// Removes the checkpoints of a run that is complete.
+    /// Removes the checkpoints of a run that is complete, and one that was cut short by a kill.
     pub(super) fn remove(folder: &Path) -> Result<(), DurableError> {
-        for name in [CHECKPOINT, PREVIOUS] {
-            let path = folder.join(name);
+        for path in [folder.join(CHECKPOINT), folder.join(PREVIOUS), durable::temporary(folder, CHECKPOINT)] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(DurableError::new("remove", &path)(error));

@@ -58,12 +58,17 @@ pub fn write_unsynced(folder: &Path, name: &str, content: &[u8]) -> Result<(), D
     fs::rename(&temporary, &path).map_err(DurableError::new("write", &path))
 }
 
-/// `<folder>/.<name>.tmp` with the content, synced; removed again if that fails.
+/// `<folder>/.<name>.tmp`, where a file is written before it is renamed.
+pub(super) fn temporary(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!(".{name}.tmp"))
+}
+
+/// [`temporary`] with the content, synced; removed again if that fails.
 ///
 /// # Errors
 /// Those of [`write()`].
 pub(super) fn write_temporary(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, DurableError> {
-    let temporary = folder.join(format!(".{name}.tmp"));
+    let temporary = temporary(folder, name);
     let write = || {
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;

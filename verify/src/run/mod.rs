@@ -220,6 +220,14 @@ pub(crate) fn run_locked(
     })
 }
 
+/// Removes what a program that was killed after the run was complete may have left in its folder, whose lock the caller holds.
+///
+/// # Errors
+/// The file system refuses.
+pub(crate) fn tidy(folder: &Path) -> Result<(), DurableError> {
+    Store::remove(folder)
+}
+
 /// Puts the engine where a checkpoint was taken.
 fn take_up(
     mut checkpoint: Checkpoint,

@@ -14,7 +14,7 @@ use super::SweepError;
 use super::manifest::{Manifest, RUNS, Run, folder};
 use super::state::{ERROR, Failure};
 use super::status::begun;
-use crate::lock::{Attempt, BEAT, Holder, RunLock, Watch};
+use crate::lock::{Attempt, BEAT, Holder, LOCK, RunLock, Watch};
 use crate::run::{self, Ending, Options, RunConfig, RunFailure, Stop, durable};
 
 /// Which runs of a manifest a process takes.
@@ -165,9 +165,8 @@ struct Shop<'a> {
 pub fn run(dir: &Path, manifest: &Manifest, work: Work<'_>) -> Result<Tally, SweepError> {
     let begun = begun(dir)?;
     let share: Vec<Run<'_>> = manifest.runs().filter(|run| work.share.has(run.index)).collect();
-    let (done, mut open): (Vec<_>, Vec<_>) = share
-        .iter()
-        .partition(|run| begun.contains(std::ffi::OsStr::new(run.id)) && run::is_complete(&folder(dir, run.id)));
+    let (done, mut open): (Vec<_>, Vec<_>) =
+        share.iter().partition(|run| begun.contains(std::ffi::OsStr::new(run.id)) && is_done(&folder(dir, run.id)));
     if let Share::Any = work.share {
         // Processes that all take anything begin at different places.
         let count = open.len().max(1);
@@ -292,6 +291,7 @@ impl<'a> Shop<'a> {
         };
         // Only now is it known that nobody else is about to complete it.
         if run::is_complete(&folder) {
+            run::tidy(&folder)?;
             lock.remove();
             return Ok(Outcome::Skipped);
         }
@@ -356,6 +356,11 @@ impl<'a> Shop<'a> {
         };
         Ok(failure.write(folder)?)
     }
+}
+
+/// Whether a run is complete and nothing is left to tidy: the lock goes last.
+fn is_done(folder: &Path) -> bool {
+    run::is_complete(folder) && fs::symlink_metadata(folder.join(LOCK)).is_err()
 }
 
 /// The lock of a mutex; a thread that panicked with it left nothing half done.
