@@ -278,6 +278,13 @@ impl Training {
     /// # Errors
     /// The state is that of another kind of training.
     pub fn restore(&mut self, state: &Snapshot) -> Result<(), SnapshotError> {
+        let array = |name: &str| state.arrays.iter().find(|(own, _)| own == name).map(|(_, array)| array);
+        if let (Some(iteration), Some(steps)) = (array("iteration"), array("optimizer.steps"))
+            && iteration != steps
+        {
+            let found = "another number of optimizer.steps than of iterations".to_owned();
+            return Err(SnapshotError { found, expected: "the same".to_owned() });
+        }
         self.load(state)?;
         if let Engine::Fused { lazy: Some(lazy), .. } = &mut self.engine {
             lazy.restore_mask();
