@@ -187,7 +187,8 @@ fn changed_line_ends(bytes: &[u8]) -> Vec<u8> {
 fn wrong(tries: &mut Tries) {
     let reference = Reference::of(config("momentum", 60));
     let whole = std::fs::read(interrupted(&reference, false).path("out").join(CHECKPOINT)).unwrap();
-    let cases: [(&str, fn(&mut Checkpoint), &str); 6] = [
+    type Change = fn(&mut Checkpoint);
+    let cases: [(&str, Change, &str); 6] = [
         ("a step too many", |c| c.step += 1, "state is of step 12, not 13"),
         ("a record too few", |c| drop(c.rows.pop()), "records are not those"),
         ("a record of fewer numbers than the first", |c| c.rows[1].truncate(2), "ends too early"),
