@@ -199,6 +199,8 @@ fn slower(settings: &mut Settings, mean: f64) {
     settings.times.t0 *= onset;
     settings.times.t1 *= factor;
     settings.times.t2 *= factor;
+    // Of no claim here, but held to be after T₁.
+    settings.diversity.late *= factor;
     settings.training.steps_per_unit /= factor;
     settings.training.decay /= factor;
     let steps = &mut settings.ladder_time.steps_per_unit;
