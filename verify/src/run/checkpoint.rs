@@ -265,36 +265,42 @@ pub(super) struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    /// The checkpoint that a run of `origin` goes on from: the newest one, or, if that is refused, the one before it.
+    /// The checkpoint that a run of `origin` goes on from: the newest one, or, if that is refused, the one before it. `Err` within
+    /// `Ok`: there are some, and all are refused, in one line.
     ///
     /// # Errors
-    /// There are some, and all are refused, in one line.
+    /// One cannot be read, which may pass, and no other one is there.
     pub(super) fn open(
         folder: &'a Path,
         origin: &Origin,
         warn: &dyn Fn(&str),
-    ) -> Result<(Self, Option<Checkpoint>), String> {
-        let mut refused = Vec::new();
+    ) -> Result<Result<(Self, Option<Checkpoint>), String>, DurableError> {
+        let (mut refused, mut unread) = (Vec::new(), None);
         for name in [CHECKPOINT, PREVIOUS] {
             let path = folder.join(name);
             let read = match fs::read(&path) {
                 Ok(bytes) => Checkpoint::decode(&bytes),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => Err(format!("cannot be read: {error}")),
+                Err(error) => {
+                    let reason = format!("cannot be read: {error}");
+                    unread = unread.or(Some(DurableError::new("read", &path)(error)));
+                    Err(reason)
+                }
             };
             match read.and_then(|checkpoint| origin.accepts(&checkpoint.origin).map(|()| checkpoint)) {
                 Ok(checkpoint) => {
                     for reason in refused {
                         warn(&format!("{reason}; going on from {name}, step {}", checkpoint.step));
                     }
-                    return Ok((Self { folder, whole: name == CHECKPOINT }, Some(checkpoint)));
+                    return Ok(Ok((Self { folder, whole: name == CHECKPOINT }, Some(checkpoint))));
                 }
                 Err(reason) => refused.push(format!("{} {reason}", path.display())),
             }
         }
-        match refused.is_empty() {
-            true => Ok((Self { folder, whole: false }, None)),
-            false => Err(format!("{}; remove it to begin anew", refused.join("; "))),
+        match (unread, refused.is_empty()) {
+            (Some(error), _) => Err(error),
+            (None, true) => Ok(Ok((Self { folder, whole: false }, None))),
+            (None, false) => Ok(Err(format!("{}; remove it to begin anew", refused.join("; ")))),
         }
     }
 
@@ -430,9 +436,9 @@ mod tests {
     #[test]
     fn a_checkpoint_of_another_run_or_program_is_refused_with_the_difference() {
         let folder = Folder::new();
-        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().0;
+        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().unwrap().0;
         store.save(&checkpoint(3)).unwrap();
-        let refused = |origin: Origin| Store::open(folder.path(), &origin, &|_| ()).unwrap_err();
+        let refused = |origin: Origin| Store::open(folder.path(), &origin, &|_| ()).unwrap().unwrap_err();
         let config = origin().config.replace("m = 4", "m = 5");
         let error = refused(Origin { config, ..origin() });
         assert!(error.contains("[network] m = 4 there, m = 5 here") && error.contains("checkpoint.bin"), "{error}");
@@ -447,11 +453,12 @@ mod tests {
         let folder = Folder::new();
         let open = |warnings: &std::cell::RefCell<Vec<String>>| {
             Store::open(folder.path(), &origin(), &|line| warnings.borrow_mut().push(line.to_owned()))
+                .unwrap()
                 .map(|(store, checkpoint)| (store.whole, checkpoint.map(|checkpoint| checkpoint.step)))
         };
         let warnings = std::cell::RefCell::new(vec![]);
         assert_eq!(open(&warnings), Ok((false, None)));
-        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().0;
+        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().unwrap().0;
         store.save(&checkpoint(1)).unwrap();
         store.save(&checkpoint(2)).unwrap();
         assert_eq!(open(&warnings), Ok((true, Some(2))));
@@ -465,7 +472,7 @@ mod tests {
         let warning = warnings.borrow_mut().pop().unwrap();
         assert!(warning.contains("is damaged") && warning.contains("step 1"), "{warning}");
         // The damaged one does not take the place of the whole one.
-        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().0;
+        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().unwrap().0;
         store.save(&checkpoint(5)).unwrap();
         let previous = Checkpoint::decode(&fs::read(folder.path().join(PREVIOUS)).unwrap()).unwrap();
         assert_eq!(previous.step, 1);
@@ -473,6 +480,12 @@ mod tests {
         // Between the two renames.
         fs::remove_file(&path).unwrap();
         assert_eq!(open(&warnings), Ok((false, Some(1))));
+        // One that cannot be read is no reason to begin anew, nor to call the run a failure.
+        fs::rename(folder.path().join(PREVIOUS), folder.path().join("kept")).unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = Store::open(folder.path(), &origin(), &|_| ()).unwrap_err().to_string();
+        assert!(error.contains("cannot read") && error.contains(CHECKPOINT), "{error}");
+        fs::remove_dir(&path).unwrap();
         // None is whole.
         fs::write(&path, b"x").unwrap();
         fs::write(folder.path().join(PREVIOUS), b"").unwrap();

@@ -191,7 +191,7 @@ pub(crate) fn run_locked(
         Store::remove(folder)?;
         return Ok(Ending::Already(Box::new(result)));
     }
-    let (mut store, checkpoint) = Store::open(folder, &origin, options.warn).map_err(RunFailure::Checkpoint)?;
+    let (mut store, checkpoint) = Store::open(folder, &origin, options.warn)?.map_err(RunFailure::Checkpoint)?;
     engine::with_engine(&plan, executor.with_threads(options.threads), |engine| {
         let mut run = match checkpoint {
             Some(checkpoint) => take_up(checkpoint, &plan, columns.len(), engine).map_err(|reason| {
