@@ -621,8 +621,8 @@ impl Settings {
             at_least(field, value, least, "")?;
         }
         at_least("diversity.steps_per_unit", of.steps_per_unit, 1, "")?;
-        if !(of.late >= self.times.t1 && of.late.is_finite()) {
-            return Err(SpecError::new("diversity.late", of.late, format!("at least t1 = {}", self.times.t1)).into());
+        if !(of.late > 1.0 && of.late.is_finite()) {
+            return Err(SpecError::new("diversity.late", of.late, "a number above 1, in units of T1").into());
         }
         // One for each class.
         at_least("digits.neurons", self.digits.neurons, 2, "")?;

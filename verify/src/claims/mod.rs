@@ -210,7 +210,7 @@ mod tests {
         (distillation.m, distillation.batch, distillation.steps) = (vec![4, 8], 32, 8);
         (distillation.eval_samples, distillation.replicates) = (64, 2);
         let diversity = &mut settings.diversity;
-        (diversity.spread, diversity.m, diversity.batch, diversity.late) = (vec![0.0, 1.0], 4, 32, 8.0);
+        (diversity.spread, diversity.m, diversity.batch, diversity.late) = (vec![0.0, 1.0], 4, 32, 2.0);
         (diversity.eval_samples, diversity.replicates) = (64, 2);
         settings.digits.neurons = 8;
         settings.digits.steps = 40;

@@ -197,7 +197,7 @@ fn ladders(settings: &Settings, change: impl Fn(&mut Spec)) -> Vec<Ladder<Task>>
                 batch: of.batch,
                 learning_rate: of.m as f64 / (unit * d0),
                 weight_decay: settings.training.decay * d0 / (of.m as f64).powf(1.01),
-                records: [settings.times.t1, of.late].map(|time| (time * unit).round() as u64),
+                records: [1.0, of.late].map(|t1| (t1 * settings.times.t1 * unit).round() as u64),
                 eval_samples: of.eval_samples,
             };
             change(&mut spec);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Folder, outcome, tiny};
 
-const CLAIMS: [&str; 14] = [
+const CLAIMS: [&str; 17] = [
     "thm1",
     "thm2",
     "thm3",
@@ -21,6 +21,9 @@ const CLAIMS: [&str; 14] = [
     "sandwich",
     "berry-esseen",
     "batch-noise",
+    "distillation",
+    "diversity",
+    "digits",
 ];
 
 fn keys(value: &Value) -> BTreeSet<&str> {
