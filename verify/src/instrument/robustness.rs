@@ -218,9 +218,10 @@ pub fn settings(seed: u64) -> Result<Settings, CliError> {
     settings.ladder_d0.d0 = vec![16, 48];
     settings.ladder_m.m = vec![32, 256];
     settings.ladder_d.d = vec![1 << 16, 1 << 20];
+    settings.ladder_d.replicates = 10;
     settings.ladder_linear.d = vec![1 << 12, 1 << 15];
     settings.ladder_linear.batch = vec![512, 4096];
-    settings.ladder_linear.replicates = 10;
+    settings.ladder_linear.replicates = 16;
     settings.ladder_law.d0 = vec![32, 64];
     settings.ladder_gated.d0 = vec![16, 32];
     let time = &mut settings.ladder_time;
@@ -228,7 +229,7 @@ pub fn settings(seed: u64) -> Result<Settings, CliError> {
     time.m = vec![32, 128];
     time.d = vec![1 << 12, 1 << 20];
     time.steps_per_unit = vec![8, 32];
-    time.replicates = 10;
+    time.replicates = 12;
     Ok(settings)
 }
 
@@ -361,8 +362,8 @@ fn estimate((value, interval): (f64, Option<[f64; 2]>)) -> String {
         return "—".to_owned();
     }
     match interval {
-        Some([low, high]) => format!("{} [{}, {}]", number(value, 3), number(low, 3), number(high, 3)),
-        None => number(value, 3),
+        Some([low, high]) => format!("{} [{}, {}]", number(value, 4), number(low, 4), number(high, 4)),
+        None => number(value, 4),
     }
 }
 
