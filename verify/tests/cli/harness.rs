@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ladders so small that a whole report takes a fraction of a second.
-const TINY: [(&str, &str); 43] = [
+const TINY: [(&str, &str); 52] = [
     ("model.d_core", "4"),
     ("model.d_bg", "4"),
     ("model.d", "182"),
@@ -47,6 +47,15 @@ const TINY: [(&str, &str); 43] = [
     ("ladder_balance.steps", "8"),
     ("ladder_balance.eval_samples", "64"),
     ("ladder_balance.replicates", "2"),
+    ("distillation.m", "[4, 8]"),
+    ("distillation.steps", "8"),
+    ("distillation.eval_samples", "64"),
+    ("distillation.replicates", "2"),
+    ("diversity.m", "4"),
+    ("diversity.batch", "16"),
+    ("diversity.late", "2.0"),
+    ("diversity.eval_samples", "64"),
+    ("diversity.replicates", "2"),
     ("digits.neurons", "4"),
     ("digits.steps", "8"),
     ("digits.replicates", "2"),
