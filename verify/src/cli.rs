@@ -14,8 +14,10 @@ use crate::claims::own::Own;
 use crate::controls::{self, Control};
 use crate::execute::{RunError, run_all};
 use crate::figures::{self, FigureArgs, FigureError};
+use crate::flags::{nearest, seed, threads};
 use crate::instrument::{self, false_alarms, robustness};
 use crate::judge::{judge_claim, judge_control};
+use crate::machine::{available_memory, cores, cpu_name};
 use crate::plan::{Job, Plan};
 use crate::progress::Progress;
 use crate::report::model::{ControlReport, Host, Report, SCHEMA_VERSION, Table, Verdict};
@@ -135,32 +137,26 @@ enum Command {
         out: PathBuf,
     },
     /// Judge the claims on training with one of the paper's assumptions given up at a time: a map, and not a pass or a fail.
-    Robustness {
-        /// Seed of the runs.
-        #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
-        seed: u64,
-        /// Worker threads, one run each; all cores if left out.
-        #[arg(long, value_name = "N", value_parser = threads)]
-        threads: Option<usize>,
-        /// Folder of the tables and the figure.
-        #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
-        out: PathBuf,
-    },
+    Robustness(InstrumentArgs),
     /// Break the simulator on purpose, in one way after another, and see which claims notice.
     ///
     /// Exit status 1 if a defect goes unnoticed, or a claim notices none.
     #[cfg(feature = "mutations")]
-    Mutations {
-        /// Seed of the runs.
-        #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
-        seed: u64,
-        /// Worker threads, one run each; all cores if left out.
-        #[arg(long, value_name = "N", value_parser = threads)]
-        threads: Option<usize>,
-        /// Folder of the tables.
-        #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
-        out: PathBuf,
-    },
+    Mutations(InstrumentArgs),
+}
+
+/// Flags of a table that takes runs.
+#[derive(Debug, clap::Args)]
+struct InstrumentArgs {
+    /// Seed of the runs.
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = seed)]
+    seed: u64,
+    /// Worker threads, one run each; all cores if left out.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    threads: Option<usize>,
+    /// Folder of the tables and figures.
+    #[arg(long, value_name = "DIR", default_value = "reports/instrument")]
+    out: PathBuf,
 }
 
 /// Why the program stops with status 2. One line each.
@@ -315,7 +311,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
             let (table, good) = false_alarms::run(seeds, &profile, threads, &out)?;
             return write_tables(&[table], good, &out);
         }
-        Some(Command::Robustness { seed, threads, out }) => {
+        Some(Command::Robustness(InstrumentArgs { seed, threads, out })) => {
             let settings = robustness::settings(seed)?;
             let (threads, command) = (threads.unwrap_or_else(cores), format!("-- robustness --seed {seed}"));
             let tables = robustness::measure(&settings, robustness::SWITCHES, threads, command)?;
@@ -324,7 +320,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
             return Ok(ExitCode::SUCCESS);
         }
         #[cfg(feature = "mutations")]
-        Some(Command::Mutations { seed, threads, out }) => {
+        Some(Command::Mutations(InstrumentArgs { seed, threads, out })) => {
             let matrix = instrument::mutations::measure(seed, threads.unwrap_or_else(cores))?;
             let gaps = matrix.gaps();
             gaps.iter().for_each(|gap| say(&format!("{gap}\n")));
@@ -440,32 +436,14 @@ fn verify(
     Ok((report, trajectories::csv(&results.runs)))
 }
 
-pub(crate) fn seed(text: &str) -> Result<u64, String> {
-    // TOML's integers, in which the settings are saved, end at 2^63 - 1.
-    let seed = text.parse().ok().filter(|&seed| i64::try_from(seed).is_ok());
-    seed.ok_or_else(|| format!("must be a whole number from 0 to {}", i64::MAX))
-}
-
-pub(crate) fn threads(text: &str) -> Result<usize, String> {
-    let threads = text.parse().ok().filter(|threads| (1..=4096).contains(threads));
-    threads.ok_or_else(|| "must be a whole number, at least 1 and at most 4096".to_owned())
-}
-
-/// Threads that this machine runs at once.
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 fn choose(all: &[Statement], place: &'static str, ids: &[String]) -> Result<Vec<Statement>, CliError> {
     for id in ids {
         if !all.iter().any(|claim| claim.id() == id) {
-            let similarity = |claim: &&Statement| strsim::jaro_winkler(claim.id(), id);
-            let nearest = all.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-            let names: Vec<&str> = all.iter().map(|claim| claim.id()).collect();
+            let names: Vec<&'static str> = all.iter().map(|claim| claim.id()).collect();
             return Err(CliError::Claim {
                 place,
                 given: id.clone(),
-                nearest: nearest.map_or("thm1", |claim| claim.id()),
+                nearest: nearest(names.iter().copied(), id).unwrap_or("thm1"),
                 all: names.join(", "),
             });
         }
@@ -583,17 +561,4 @@ fn check_time(jobs: &[Job<'_>], threads: usize) -> Result<(), CliError> {
         Some(longest) if days > 30.0 => Err(CliError::Time { days, longest: longest.size() }),
         _ => Ok(()),
     }
-}
-
-/// Memory that the system says is free, in bytes, where it says so.
-pub(crate) fn available_memory() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib * 1024.0)
-}
-
-pub(crate) fn cpu_name() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }

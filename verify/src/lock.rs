@@ -257,18 +257,17 @@ fn is_at(_: &File, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
-    struct Folder(PathBuf);
+    struct Folder(Scratch);
 
     impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("lock-{}-{name}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
+        fn new() -> Self {
+            Self(Scratch::new())
         }
 
         fn take(&self) -> Attempt {
-            RunLock::acquire(&self.0, &Watch::default()).unwrap()
+            RunLock::acquire(self.0.path(), &Watch::default()).unwrap()
         }
 
         /// Leaves the record of another machine, with its counter at `beat`.
@@ -278,22 +277,16 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn one_at_a_time() {
-        let folder = Folder::new("one");
+        let folder = Folder::new();
         let Attempt::Mine(lock) = folder.take() else { panic!() };
         let Attempt::Held(Some(holder)) = folder.take() else { panic!() };
         assert_eq!(holder.pid, std::process::id());
-        assert!(matches!(look(&folder.0).unwrap(), Some((Some(_), true))));
+        assert!(matches!(look(folder.0.path()).unwrap(), Some((Some(_), true))));
         lock.beat().unwrap();
         lock.release();
-        assert_eq!(look(&folder.0).unwrap(), None);
+        assert_eq!(look(folder.0.path()).unwrap(), None);
         let Attempt::Mine(lock) = folder.take() else { panic!() };
         lock.remove();
         assert!(!folder.0.join(LOCK).exists());
@@ -301,19 +294,19 @@ mod tests {
 
     #[test]
     fn a_dead_holder_of_this_machine_is_succeeded_at_once() {
-        let folder = Folder::new("dead");
+        let folder = Folder::new();
         let Attempt::Mine(lock) = folder.take() else { panic!() };
         // As if it had died: the kernel releases the lock, the record stays.
         drop(lock);
-        assert!(matches!(look(&folder.0).unwrap(), Some((Some(_), false))));
+        assert!(matches!(look(folder.0.path()).unwrap(), Some((Some(_), false))));
         assert!(matches!(folder.take(), Attempt::Mine(_)));
     }
 
     #[test]
     fn another_machines_holder_is_waited_for_until_its_counter_stands_still() {
-        let folder = Folder::new("foreign");
+        let folder = Folder::new();
         let watch = Watch::new(Duration::from_millis(40));
-        let take = || RunLock::acquire(&folder.0, &watch).unwrap();
+        let take = || RunLock::acquire(folder.0.path(), &watch).unwrap();
         folder.foreign(1);
         assert!(matches!(take(), Attempt::Doubtful(_)));
         std::thread::sleep(Duration::from_millis(50));
@@ -325,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_stands_in_the_file_is_not_trusted() {
-        let folder = Folder::new("junk");
+        let folder = Folder::new();
         for junk in [&b"{"[..], b"\xff\xff", b"[1,2]", &[b'9'; 100_000]] {
             fs::write(folder.0.join(LOCK), junk).unwrap();
             let Attempt::Mine(lock) = folder.take() else { panic!() };
@@ -335,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_lock_removed_meanwhile_is_made_anew() {
-        let folder = Folder::new("removed");
+        let folder = Folder::new();
         let Attempt::Mine(first) = folder.take() else { panic!() };
         fs::remove_file(folder.0.join(LOCK)).unwrap();
         let Attempt::Mine(second) = folder.take() else { panic!("the file at the path is nobody's") };

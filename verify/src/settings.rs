@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use feature_contamination::{DataModel, Distribution, FeatureGroup, Precision, SpecError};
 use serde::{Deserialize, Serialize};
 
+use crate::flags::nearest;
+
 /// Everything that decides what is simulated. The keys are explained in `profiles/quick.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -776,8 +778,7 @@ pub(crate) fn describe(text: &str, merged: &str, error: &toml::de::Error) -> Str
         message.strip_prefix("unknown ").and_then(|rest| rest.split_once('`')?.1.rsplit_once("`, expected "))
     {
         let names = names.split('`').skip(1).step_by(2);
-        let nearest = names.max_by(|a, b| strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong)));
-        message += &nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        message += &nearest(names, wrong).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
     } else if let Some((reason, expected)) = message.rsplit_once(", expected ") {
         let expected = match expected {
             "usize" | "u64" | "u32" => "a whole number, not negative",
@@ -845,16 +846,10 @@ mod tests {
     use super::*;
 
     fn load(text: &str) -> Result<Settings, SettingsError> {
-        // A file of its own for every test thread.
-        let path = std::env::temp_dir().join(format!(
-            "fc-settings-{}-{:?}.toml",
-            std::process::id(),
-            std::thread::current().id()
-        ));
+        let scratch = crate::scratch::Scratch::new();
+        let path = scratch.join("settings.toml");
         std::fs::write(&path, text).unwrap();
-        let settings = Settings::load(&path, None);
-        std::fs::remove_file(&path).unwrap();
-        settings
+        Settings::load(&path, None)
     }
 
     #[test]

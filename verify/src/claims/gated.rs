@@ -134,7 +134,7 @@ impl Claim for GatedPhase {
 /// Every run beside its own prediction, made on as many threads as there are cores.
 fn predict(ladder: &Measured) -> Vec<(Arc<Trajectory>, Trajectory)> {
     let runs: Vec<&Arc<Trajectory>> = ladder.runs().collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = crate::machine::cores();
     std::thread::scope(|scope| {
         // Dealt out in turn, since runs are sorted by size.
         let work = |first: usize| {

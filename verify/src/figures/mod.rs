@@ -13,6 +13,7 @@ use std::time::Instant;
 use feature_contamination::Executor;
 
 use crate::execute::{RunError, run_all};
+use crate::flags::nearest;
 use crate::plan::{Ladder, Plan, Rung};
 use crate::progress::Progress;
 use crate::report::folder::{Kind, Staging};
@@ -54,7 +55,7 @@ pub struct FigureArgs {
     #[arg(long)]
     quick: bool,
     /// Worker threads, one run each; all cores if left out. Results do not depend on it.
-    #[arg(long, value_name = "N", value_parser = crate::cli::threads, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = crate::flags::threads, allow_negative_numbers = true)]
     threads: Option<usize>,
 }
 
@@ -99,7 +100,7 @@ pub fn run(args: &FigureArgs) -> Result<String, FigureError> {
     sizes.seeds = args.seeds.unwrap_or(sizes.seeds);
     sizes.iterations = args.iterations.map_or(sizes.iterations, |iterations| [iterations; 3]);
     let settings = distinct(&entries);
-    let threads = args.threads.unwrap_or_else(crate::cli::cores);
+    let threads = args.threads.unwrap_or_else(crate::machine::cores);
     check_time(&sizes, &settings, threads)?;
     let executor = Executor::detect()?;
     Staging::new(&args.out, &FOLDER)?;
@@ -137,11 +138,9 @@ fn choose(name: &str) -> Result<Vec<&'static Entry>, FigureError> {
         return Ok(vec![entry]);
     }
     let names: Vec<&'static str> = ALL.iter().map(|entry| entry.name).chain(["all"]).collect();
-    let similarity = |other: &str| strsim::jaro_winkler(other, name);
-    let nearest = names.iter().copied().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
     Err(FigureError::Name {
         given: name.chars().take(40).collect(),
-        nearest: nearest.unwrap_or("all"),
+        nearest: nearest(names.iter().copied(), name).unwrap_or("all"),
         all: names[..names.len() - 1].join(", "),
     })
 }
@@ -162,7 +161,7 @@ fn check_time(sizes: &Sizes, settings: &[Setting], threads: usize) -> Result<(),
     let steps = |setting: &Setting| sizes.iterations(setting) as f64 * 1e-6;
     let seconds: f64 = settings.iter().map(|setting| sizes.flops(setting) / 1e10 + steps(setting)).sum();
     let runs = settings.len() as f64 * sizes.seeds as f64;
-    let busy = (threads.min(crate::cli::cores()) as f64).min(runs);
+    let busy = (threads.min(crate::machine::cores()) as f64).min(runs);
     let days = seconds * sizes.seeds as f64 / busy / 86_400.0;
     if days <= 30.0 {
         return Ok(());

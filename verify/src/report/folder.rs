@@ -1,8 +1,10 @@
 //! Result folders on disk: written beside their place, and moved there whole.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::durable::{sync_folder, write_synced};
 
 use super::{JSON, PAGE, ReportError, SETTINGS, THEORY};
 
@@ -63,7 +65,7 @@ impl Staging {
     /// Moves the folder to its place, and removes the one that was there.
     pub(crate) fn move_in(mut self) -> Result<(), ReportError> {
         for folder in ["figures", "series", "."] {
-            sync_folder(&self.temporary.join(folder));
+            let _ = sync_folder(&self.temporary.join(folder));
         }
         let earlier = if self.replaces {
             let aside = free_name(&self.target, "old")?;
@@ -91,7 +93,7 @@ impl Staging {
         }
         self.parents.clear();
         if let Some(parent) = self.target.parent() {
-            sync_folder(parent);
+            let _ = sync_folder(parent);
         }
         match earlier {
             Some(earlier) => {
@@ -193,17 +195,4 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), ReportError> {
         let _ = fs::remove_file(&temporary);
         ReportError::io("write", path)(error)
     })
-}
-
-fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// Makes renames and new files in a folder last; where folders cannot be synced, the system sees to it.
-fn sync_folder(path: &Path) {
-    if let Ok(folder) = File::open(path) {
-        let _ = folder.sync_all();
-    }
 }

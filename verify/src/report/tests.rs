@@ -1,39 +1,10 @@
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::model::{Axis, Figure, Mark, Panel, Point, Report, Series, Verdict};
 use super::{ReportError, check_writable, figure, html, read, regenerate, sample, write};
-
-/// A folder for one test, gone at its end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("report-test-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Names of everything in it, sorted.
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use crate::scratch::Scratch;
 
 fn write_sample(dir: &Path) {
     write(&sample::report(), Some(b"run,step\na,1\n"), "seed = 2024\n", dir).unwrap();
@@ -110,7 +81,7 @@ const MARKS: [Mark; 8] =
 
 #[test]
 fn a_report_reads_back_as_it_was() {
-    let scratch = Scratch::new("round-trip");
+    let scratch = Scratch::new();
     let dir = scratch.join("a/b/report");
     write_sample(&dir);
     assert_same(&read(&dir).unwrap(), &sample::report());
@@ -125,7 +96,7 @@ fn a_report_reads_back_as_it_was() {
 
 #[test]
 fn points_read_back_whatever_they_and_their_series_are_called() {
-    let scratch = Scratch::new("points");
+    let scratch = Scratch::new();
     let odd = [0.1 + 0.2, f64::MIN_POSITIVE, 5e-324, -0.0, f64::MAX, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e16];
     let points: Vec<Point> = odd.iter().map(|&x| Point { x, y: -x, lo: x / 3.0, hi: x }).collect();
     let names = ["", "", "same", "same", "same #2", "series 1", "a,\"b\"\n\r c", " x ", "panel 1"];
@@ -141,7 +112,7 @@ fn points_read_back_whatever_they_and_their_series_are_called() {
 
 #[test]
 fn non_finite_predictions_and_ranges_are_left_out() {
-    let scratch = Scratch::new("non-finite");
+    let scratch = Scratch::new();
     let mut report = sample::report();
     report.claims[0].predicted = Some(f64::NAN);
     report.claims[0].checks[0].predicted = Some(f64::INFINITY);
@@ -160,7 +131,7 @@ fn non_finite_predictions_and_ranges_are_left_out() {
 
 #[test]
 fn an_earlier_report_is_replaced_and_nothing_else() {
-    let scratch = Scratch::new("replace");
+    let scratch = Scratch::new();
     let dir = scratch.join("r");
     fs::create_dir(&dir).unwrap();
     check_writable(&dir).unwrap();
@@ -188,7 +159,7 @@ fn an_earlier_report_is_replaced_and_nothing_else() {
 #[test]
 #[cfg(unix)]
 fn links_are_followed() {
-    let scratch = Scratch::new("links");
+    let scratch = Scratch::new();
     std::os::unix::fs::symlink(scratch.join("there"), scratch.join("link")).unwrap();
     assert_says(check_writable(&scratch.join("link")), &["link"]);
     fs::create_dir(scratch.join("there")).unwrap();
@@ -198,7 +169,7 @@ fn links_are_followed() {
 
 #[test]
 fn nothing_is_left_behind_upon_an_error() {
-    let scratch = Scratch::new("errors");
+    let scratch = Scratch::new();
     check_writable(&scratch.join("a/b/c")).unwrap();
     assert!(scratch.names().is_empty());
 
@@ -226,7 +197,7 @@ fn nothing_is_left_behind_upon_an_error() {
 
 #[test]
 fn a_damaged_folder_is_refused_by_name() {
-    let scratch = Scratch::new("damaged");
+    let scratch = Scratch::new();
     let dir = scratch.join("r");
     assert_says(read(&dir), &["report.json", "cannot read"]);
     write_sample(&dir);
@@ -253,7 +224,7 @@ fn a_damaged_folder_is_refused_by_name() {
 
 #[test]
 fn page_and_figures_are_drawn_anew() {
-    let scratch = Scratch::new("regenerate");
+    let scratch = Scratch::new();
     let dir = scratch.join("r");
     write_sample(&dir);
     let page = fs::read(dir.join("index.html")).unwrap();

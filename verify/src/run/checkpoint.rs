@@ -15,7 +15,7 @@ use std::path::Path;
 use feature_contamination::{Array, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use super::durable::{self, DurableError};
+use crate::durable::{self, DurableError};
 
 /// The newest checkpoint.
 pub const CHECKPOINT: &str = "checkpoint.bin";
@@ -340,7 +340,7 @@ pub fn has_checkpoint(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::tests::Folder;
+    use crate::scratch::Scratch;
 
     fn origin() -> Origin {
         Origin {
@@ -435,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_another_run_or_program_is_refused_with_the_difference() {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().unwrap().0;
         store.save(&checkpoint(3)).unwrap();
         let refused = |origin: Origin| Store::open(folder.path(), &origin, &|_| ()).unwrap().unwrap_err();
@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn the_previous_one_is_kept_until_the_new_one_is_whole_and_used_if_it_is_not() {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let open = |warnings: &std::cell::RefCell<Vec<String>>| {
             Store::open(folder.path(), &origin(), &|line| warnings.borrow_mut().push(line.to_owned()))
                 .unwrap()

@@ -16,10 +16,12 @@ use super::config::{Plan, RunConfig, Sampling, Seeds};
 use super::page::{self, Finished};
 use super::{
     CHECKPOINT, CommandError, Ending, Options, PREVIOUS, Progress, RESULT, RunFailure, SERIES, Series, Stop, columns,
-    durable, estimate, run_in,
+    estimate, run_in,
 };
-use crate::cli::{cores, seed, threads};
+use crate::durable;
+use crate::flags::{seed, threads};
 use crate::lock::LOCK;
+use crate::machine::cores;
 use crate::report::text::duration;
 use crate::report::write_file;
 

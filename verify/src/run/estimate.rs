@@ -8,7 +8,7 @@ use super::config::{Plan, RunConfig, Sampling, Seeds};
 use super::engine::{Engine, with_engine};
 use super::result::columns;
 use super::{CommandError, RunFailure};
-use crate::cli::available_memory;
+use crate::machine::available_memory;
 use crate::report::text::{duration, number};
 use crate::theory::balance::SelfSimilar;
 

@@ -7,7 +7,6 @@
 mod checkpoint;
 pub mod command;
 mod config;
-pub mod durable;
 mod engine;
 pub mod estimate;
 mod page;
@@ -20,12 +19,13 @@ use std::time::{Duration, Instant};
 
 use feature_contamination::{Executor, SimulateError, Snapshot, SpecError, mlp::TrainError};
 
+use crate::durable;
+pub use crate::durable::DurableError;
 pub use checkpoint::{CHECKPOINT, Checkpoint, PREVIOUS, has_checkpoint};
 pub use config::{
     DEFAULTS, FixedSpec, MAX_RECORDS, MethodName, Model, NetworkConfig, Observables, OptimizerConfig, Output, Plan,
     RunConfig, Sampling, Schedule, Seeds, Steps, Time,
 };
-pub use durable::DurableError;
 pub(crate) use result::number;
 pub use result::{Column, RESULT, RunResult, SCHEMA_VERSION, SERIES, Series, columns, is_complete};
 pub use stop::Stop;

@@ -7,7 +7,8 @@ use feature_contamination::Executor;
 
 use super::command::{Ended, INTERRUPTED, interval, say};
 use super::{CommandError, Ending, Options, RESULT, RunFailure, RunResult, Series, Stop, estimate, run_on};
-use crate::cli::{cores, threads};
+use crate::flags::threads;
+use crate::machine::cores;
 
 /// Relative difference that is rounding in any case, and the multiple of what rounding does on this machine, for a result of
 /// an instruction set that is not here: those of `verify toy`.

@@ -10,7 +10,7 @@ use feature_contamination::Executor;
 
 use super::checkpoint::{Origin, difference};
 use super::config::{RunConfig, Sampling};
-use crate::cli::cpu_name;
+use crate::machine::cpu_name;
 
 /// The file whose presence makes a run complete.
 pub const RESULT: &str = "result.json";

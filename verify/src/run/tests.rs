@@ -1,36 +1,13 @@
-//! Helpers, and runs from beginning to end.
+//! Runs from beginning to end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use feature_contamination::{Array, Executor, rng};
 
 use super::*;
-
-/// A folder of a test's own, gone when dropped.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("fc-run-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use crate::scratch::{Scratch, names};
 
 /// One of every kind, small; every step is recorded, so that a run can be stopped at any.
 fn configurations() -> Vec<(&'static str, RunConfig)> {
@@ -81,13 +58,6 @@ fn stopped_at(folder: &Path, config: &RunConfig, stops: &[u64], options: Options
     }
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
 fn bytes(folder: &Path) -> Vec<u8> {
     std::fs::read(folder.join(SERIES)).unwrap()
 }
@@ -95,7 +65,7 @@ fn bytes(folder: &Path) -> Vec<u8> {
 #[test]
 fn runs_that_are_stopped_again_and_again_leave_the_same_bytes() {
     for (number, (name, config)) in configurations().into_iter().enumerate() {
-        let (whole, parts) = (Folder::new(), Folder::new());
+        let (whole, parts) = (Scratch::new(), Scratch::new());
         assert_eq!(stopped_at(whole.path(), &config, &[], Options::default()), 0);
         let stops: Vec<u64> = (0..40).filter(|&step| rng::derive(number as u64, &[step]).is_multiple_of(5)).collect();
         // Every checkpoint but those of the stops comes at its time, which is always.
@@ -118,7 +88,7 @@ fn runs_that_are_stopped_again_and_again_leave_the_same_bytes() {
 
 #[test]
 fn a_complete_run_is_not_done_again_and_no_other_takes_its_folder() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let (_, config) = configurations().remove(0);
     let run = |config: &RunConfig, seed| run_in(folder.path(), config, seed, &Options::default(), &Stop::default());
     let Ok(Ending::Complete(first)) = run(&config, 1) else { panic!("not complete") };
@@ -142,7 +112,7 @@ fn a_complete_run_is_not_done_again_and_no_other_takes_its_folder() {
 }
 
 fn first_of(config: &RunConfig) -> RunResult {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     match run_in(folder.path(), config, 1, &Options::default(), &Stop::default()) {
         Ok(Ending::Complete(result)) => *result,
         other => panic!("{other:?}"),
@@ -151,7 +121,7 @@ fn first_of(config: &RunConfig) -> RunResult {
 
 #[test]
 fn one_process_at_a_time() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let (_, config) = configurations().remove(0);
     let lock = RunLock::wait(folder.path(), &|_| (), &|| false).unwrap();
     assert!(matches!(lock, Attempt::Mine(_)));
@@ -161,7 +131,7 @@ fn one_process_at_a_time() {
 
 #[test]
 fn a_stop_before_the_first_step_leaves_a_checkpoint_of_it() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let (_, config) = configurations().remove(4);
     let stop = Stop::default();
     stop.set();
@@ -181,7 +151,7 @@ fn a_number_that_is_none_stops_the_run_at_its_step() {
     let fixed = "[model]\nsampling = \"fixed\"\n[optimizer]\nlearning_rate = 1e20\nloss = \"mse\"\n[network]\nm = 8\n\
                  [schedule]\nsteps = 50\n";
     for text in [fresh, fixed] {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let config = RunConfig::parse(text).unwrap();
         let options = Options { checkpoint_every: Duration::ZERO, ..Options::default() };
         let run = || run_in(folder.path(), &config, 1, &options, &Stop::default()).unwrap_err();
@@ -197,7 +167,7 @@ fn a_number_that_is_none_stops_the_run_at_its_step() {
 
 #[test]
 fn a_folder_that_cannot_be_is_an_error_that_names_it() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     std::fs::write(folder.path().join("file"), b"").unwrap();
     let (_, config) = configurations().remove(0);
     let inside = folder.path().join("file/run");
@@ -209,7 +179,7 @@ fn a_folder_that_cannot_be_is_an_error_that_names_it() {
 #[test]
 fn checkpoints_that_do_not_fit_are_refused() {
     for (name, config) in configurations() {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let stop = Stop::default();
         let progress = |progress: &Progress<'_>| {
             if progress.step == 20 {
@@ -266,7 +236,7 @@ fn instruction_sets_agree_to_rounding() {
         let series: Vec<Series> = Executor::available()
             .into_iter()
             .map(|executor| {
-                let folder = Folder::new();
+                let folder = Scratch::new();
                 run_on(executor, folder.path(), &config, 3, &Options::default(), &Stop::default()).unwrap();
                 let result = RunResult::read(folder.path()).unwrap();
                 assert_eq!(result.isa, executor.isa().to_string());

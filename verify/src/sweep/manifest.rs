@@ -11,8 +11,9 @@ use toml::{Table, Value};
 
 use super::SweepError;
 use super::grid::{self, MAX_RUNS, Sweep};
+use crate::durable;
 use crate::lock::{Attempt, Holder, RunLock};
-use crate::run::{RunConfig, durable, estimate};
+use crate::run::{RunConfig, estimate};
 
 /// The manifest's file in a sweep's folder.
 pub const MANIFEST: &str = "manifest.json";

@@ -22,7 +22,8 @@ use clap::Subcommand;
 use feature_contamination::Executor;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{available_memory, cores, threads};
+use crate::flags::threads;
+use crate::machine::{available_memory, cores};
 use crate::report::ReportError;
 use crate::report::text::duration;
 use crate::run::command::{INTERRUPTED, interval};

@@ -65,6 +65,7 @@ fn header(kind: &str, length: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use crate::toy::npz::Npz;
 
     #[test]
@@ -77,12 +78,12 @@ mod tests {
         let mut again = io::Cursor::new(vec![]);
         write(&mut again, &arrays).unwrap();
         assert_eq!(bytes.get_ref(), again.get_ref());
-        let path = std::env::temp_dir().join(format!("columns-{}.npz", std::process::id()));
+        let scratch = Scratch::new();
+        let path = scratch.join("columns.npz");
         std::fs::write(&path, bytes.get_ref()).unwrap();
         let mut npz = Npz::open(&path).unwrap();
         assert_eq!(npz.vector("time").unwrap(), floats);
         assert_eq!(npz.vector("row").unwrap(), integers.map(|i| i as f64));
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::lock::{self, Holder, PATIENCE};
-use crate::run::{self, durable};
+use crate::run;
 
 /// The file in the folder of a run that failed.
 pub const ERROR: &str = "error.json";

@@ -14,8 +14,9 @@ use super::SweepError;
 use super::manifest::{Manifest, RUNS, Run, folder};
 use super::state::{ERROR, Failure};
 use super::status::begun;
+use crate::durable;
 use crate::lock::{Attempt, BEAT, Holder, LOCK, RunLock, Watch};
-use crate::run::{self, Ending, Options, RunConfig, RunFailure, Stop, durable};
+use crate::run::{self, Ending, Options, RunConfig, RunFailure, Stop};
 
 /// Which runs of a manifest a process takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub struct ToyArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     record_every: Option<u64>,
     /// Threads of every step; results do not depend on it.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = crate::cli::threads, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = crate::flags::threads, allow_negative_numbers = true)]
     threads: usize,
 }
 

@@ -59,7 +59,7 @@ pub fn write_unsynced(folder: &Path, name: &str, content: &[u8]) -> Result<(), D
 }
 
 /// `<folder>/.<name>.tmp`, where a file is written before it is renamed.
-pub(super) fn temporary(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn temporary(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!(".{name}.tmp"))
 }
 
@@ -67,18 +67,23 @@ pub(super) fn temporary(folder: &Path, name: &str) -> PathBuf {
 ///
 /// # Errors
 /// Those of [`write()`].
-pub(super) fn write_temporary(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, DurableError> {
+pub(crate) fn write_temporary(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, DurableError> {
     let temporary = temporary(folder, name);
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()
-    };
-    write().map_err(|error| {
+    write_synced(&temporary, content).map_err(|error| {
         let _ = fs::remove_file(&temporary);
         DurableError::new("write", &folder.join(name))(error)
     })?;
     Ok(temporary)
+}
+
+/// Writes a file, and makes its content last.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 /// Makes renames, new files and removals in a folder last.
@@ -113,11 +118,11 @@ pub fn create_folder(path: &Path) -> Result<(), DurableError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::tests::Folder;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_file_is_replaced_whole_and_nothing_else_is_left() {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         write(folder.path(), "a.txt", b"one").unwrap();
         write(folder.path(), "a.txt", b"two").unwrap();
         assert_eq!(fs::read(folder.path().join("a.txt")).unwrap(), b"two");
@@ -128,7 +133,7 @@ mod tests {
 
     #[test]
     fn folders_are_made_with_their_parents() {
-        let folder = Folder::new();
+        let folder = Scratch::new();
         let deep = folder.path().join("a/b/c");
         create_folder(&deep).unwrap();
         create_folder(&deep).unwrap();
