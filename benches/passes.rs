@@ -145,7 +145,7 @@ fn pre_activations(x: &[f32], v: &[f32], s: &mut [f32], (n, d0, m): (usize, usiz
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+    config = Criterion::default().sample_size(30).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_millis(1500));
     targets = forward_1t, backward_1t
 }
 fn main() {

@@ -88,9 +88,9 @@ pub fn main(threads: usize, targets: &[fn(&mut Criterion)]) {
     // SAFETY: no other thread has been started yet.
     unsafe { std::env::set_var("MATMUL_NUM_THREADS", threads.to_string()) };
     let mut criterion = Criterion::default()
-        .sample_size(20)
+        .sample_size(30)
         .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
+        .measurement_time(Duration::from_millis(1200))
         .configure_from_args();
     targets.iter().for_each(|target| target(&mut criterion));
     criterion.final_summary();
