@@ -22,7 +22,7 @@ const JSON: &str = "bench.json";
 const SCHEMA_VERSION: u32 = 1;
 
 /// A report on benchmarks.
-const KIND: Kind = Kind { json: JSON, entries: &["index.html", "figures", JSON, "series", ".DS_Store"], kept: None };
+const KIND: Kind = Kind { json: JSON, entries: &["index.html", "figures", JSON, "series", ".DS_Store"], kept: &[] };
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]

@@ -30,7 +30,7 @@ const COLUMNS: [&str; 4] = ["id_loss", "ood_loss", "core_norm", "background_norm
 const FOLDER: Kind = Kind {
     json: "figures.json",
     entries: &["index.html", "figures", "figures.json", "series", ".DS_Store"],
-    kept: None,
+    kept: &[],
 };
 
 /// Arguments of `verify figure`.

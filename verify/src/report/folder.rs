@@ -15,16 +15,16 @@ pub(crate) struct Kind {
     pub(crate) json: &'static str,
     /// Every name that may be in it.
     pub(crate) entries: &'static [&'static str],
-    /// A folder that may be in it besides, with the file that tells that it is what it should be. It stays when the rest is
-    /// replaced.
-    pub(crate) kept: Option<(&'static str, &'static str)>,
+    /// Folders that may be in it besides, each with the file that tells that it is what it should be. They stay when the rest
+    /// is replaced.
+    pub(crate) kept: &'static [(&'static str, &'static str)],
 }
 
-/// A report on claims. The reference report has one on benchmarks in it.
+/// A report on claims. The reference report has one on benchmarks in it, and the paper's figures.
 pub(super) const CLAIMS: Kind = Kind {
     json: JSON,
     entries: &[PAGE, THEORY, "figures", JSON, "series", SETTINGS, ".DS_Store"],
-    kept: Some(("bench", "bench.json")),
+    kept: &[("bench", "bench.json"), ("experiments", "figures.json")],
 };
 
 /// A temporary folder beside the place of a result folder; gone when dropped, with the parents it made.
@@ -33,7 +33,7 @@ pub(crate) struct Staging {
     temporary: PathBuf,
     target: PathBuf,
     replaces: bool,
-    kept: Option<&'static str>,
+    kept: Vec<&'static str>,
     parents: Vec<PathBuf>,
 }
 
@@ -41,7 +41,8 @@ impl Staging {
     /// Makes the temporary folder for the result folder `dir`, and its parents.
     pub(crate) fn new(dir: &Path, kind: &Kind) -> Result<Self, ReportError> {
         let (target, replaces) = check_target(dir, kind)?;
-        let kept = kind.kept.map(|(name, _)| name).filter(|name| replaces && target.join(name).exists());
+        let kept = kind.kept.iter().map(|(name, _)| *name);
+        let kept = kept.filter(|name| replaces && target.join(name).exists()).collect();
         let mut staging = Self { temporary: free_name(&target, "tmp")?, target, replaces, kept, parents: Vec::new() };
         let missing: Vec<PathBuf> =
             staging.target.ancestors().skip(1).take_while(|parent| !parent.exists()).map(Path::to_owned).collect();
@@ -74,19 +75,16 @@ impl Staging {
         } else {
             None
         };
-        let keep = |from: &Path, to: &Path| match self.kept {
-            Some(name) => fs::rename(from.join(name), to.join(name)).map_err(ReportError::io("keep", &from.join(name))),
-            None => Ok(()),
-        };
         if let Some(earlier) = &earlier
-            && let Err(error) = keep(earlier, &self.temporary)
+            && let Err(error) = self.keep(earlier, &self.temporary)
         {
+            self.keep(&self.temporary, earlier)?;
             fs::rename(earlier, &self.target).map_err(ReportError::io("move back", earlier))?;
             return Err(error);
         }
         if let Err(error) = fs::rename(&self.temporary, &self.target) {
             if let Some(earlier) = &earlier {
-                keep(&self.temporary, earlier)?;
+                self.keep(&self.temporary, earlier)?;
                 fs::rename(earlier, &self.target).map_err(ReportError::io("move back", earlier))?;
             }
             return Err(ReportError::io("write", &self.target)(error));
@@ -101,6 +99,19 @@ impl Staging {
             }
             None => Ok(()),
         }
+    }
+
+    /// Moves the folders that stay and are in `from`.
+    fn keep(&self, from: &Path, to: &Path) -> Result<(), ReportError> {
+        for name in &self.kept {
+            match fs::rename(from.join(name), to.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(ReportError::io("keep", &from.join(name))(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -140,7 +151,7 @@ fn check_target(dir: &Path, kind: &Kind) -> Result<(PathBuf, bool), ReportError>
         names.push(entry.map_err(ReportError::io("read", dir))?.file_name());
     }
     let kept = |name: &std::ffi::OsString| {
-        kind.kept.is_some_and(|(folder, json)| name == folder && is_report(&target.join(folder).join(json)))
+        kind.kept.iter().any(|(folder, json)| name == folder && is_report(&target.join(folder).join(json)))
     };
     if let Some(foreign) = names.iter().find(|name| !kind.entries.iter().any(|entry| *name == entry) && !kept(name)) {
         let foreign = foreign.to_string_lossy();

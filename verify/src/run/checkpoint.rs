@@ -265,8 +265,8 @@ pub(super) struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    /// The checkpoint that a run of `origin` goes on from: the newest one, or, if that is refused, the one before it. `Err` within
-    /// `Ok`: there are some, and all are refused, in one line.
+    /// The checkpoint that a run of `origin` goes on from: the newest one, or, if that is refused, here or by `take_up`, the one
+    /// before it. `Err` within `Ok`: there are some, and all are refused, in one line.
     ///
     /// # Errors
     /// One cannot be read, which may pass, and no other one is there.
@@ -274,6 +274,7 @@ impl<'a> Store<'a> {
         folder: &'a Path,
         origin: &Origin,
         warn: &dyn Fn(&str),
+        take_up: &mut dyn FnMut(Checkpoint) -> Result<Checkpoint, String>,
     ) -> Result<Result<(Self, Option<Checkpoint>), String>, DurableError> {
         let (mut refused, mut unread) = (Vec::new(), None);
         for name in [CHECKPOINT, PREVIOUS] {
@@ -287,7 +288,8 @@ impl<'a> Store<'a> {
                     Err(reason)
                 }
             };
-            match read.and_then(|checkpoint| origin.accepts(&checkpoint.origin).map(|()| checkpoint)) {
+            let accepted = read.and_then(|checkpoint| origin.accepts(&checkpoint.origin).map(|()| checkpoint));
+            match accepted.and_then(&mut *take_up) {
                 Ok(checkpoint) => {
                     for reason in refused {
                         warn(&format!("{reason}; going on from {name}, step {}", checkpoint.step));
@@ -433,12 +435,18 @@ mod tests {
         assert!(error(&older).contains("format 0; this program reads 1"));
     }
 
+    type Opened<'a> = Result<(Store<'a>, Option<Checkpoint>), String>;
+
+    fn open<'a>(folder: &'a Path, origin: &Origin) -> Result<Opened<'a>, DurableError> {
+        Store::open(folder, origin, &|_| (), &mut Ok)
+    }
+
     #[test]
     fn a_checkpoint_of_another_run_or_program_is_refused_with_the_difference() {
         let folder = Scratch::new();
-        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().unwrap().0;
+        let mut store = open(folder.path(), &origin()).unwrap().unwrap().0;
         store.save(&checkpoint(3)).unwrap();
-        let refused = |origin: Origin| Store::open(folder.path(), &origin, &|_| ()).unwrap().unwrap_err();
+        let refused = |origin: Origin| open(folder.path(), &origin).unwrap().unwrap_err();
         let config = origin().config.replace("m = 4", "m = 5");
         let error = refused(Origin { config, ..origin() });
         assert!(error.contains("[network] m = 4 there, m = 5 here") && error.contains("checkpoint.bin"), "{error}");
@@ -451,47 +459,62 @@ mod tests {
     #[test]
     fn the_previous_one_is_kept_until_the_new_one_is_whole_and_used_if_it_is_not() {
         let folder = Scratch::new();
-        let open = |warnings: &std::cell::RefCell<Vec<String>>| {
-            Store::open(folder.path(), &origin(), &|line| warnings.borrow_mut().push(line.to_owned()))
+        let told = |warnings: &std::cell::RefCell<Vec<String>>| {
+            Store::open(folder.path(), &origin(), &|line| warnings.borrow_mut().push(line.to_owned()), &mut Ok)
                 .unwrap()
                 .map(|(store, checkpoint)| (store.whole, checkpoint.map(|checkpoint| checkpoint.step)))
         };
         let warnings = std::cell::RefCell::new(vec![]);
-        assert_eq!(open(&warnings), Ok((false, None)));
-        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().unwrap().0;
+        assert_eq!(told(&warnings), Ok((false, None)));
+        let mut store = open(folder.path(), &origin()).unwrap().unwrap().0;
         store.save(&checkpoint(1)).unwrap();
         store.save(&checkpoint(2)).unwrap();
-        assert_eq!(open(&warnings), Ok((true, Some(2))));
+        assert_eq!(told(&warnings), Ok((true, Some(2))));
         assert!(warnings.borrow().is_empty());
         // Damaged: the one before it, and a word on it.
         let path = folder.path().join(CHECKPOINT);
         let mut bytes = fs::read(&path).unwrap();
         bytes[40] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        assert_eq!(open(&warnings), Ok((false, Some(1))));
+        assert_eq!(told(&warnings), Ok((false, Some(1))));
         let warning = warnings.borrow_mut().pop().unwrap();
         assert!(warning.contains("is damaged") && warning.contains("step 1"), "{warning}");
+        // Whole, but of a content that the training refuses: the same.
+        fs::write(&path, checkpoint(2).encode()).unwrap();
+        let mut odd = |checkpoint: Checkpoint| match checkpoint.step {
+            2 => Err("does not fit".to_owned()),
+            _ => Ok(checkpoint),
+        };
+        let warn = |line: &str| warnings.borrow_mut().push(line.to_owned());
+        let (store, taken) = Store::open(folder.path(), &origin(), &warn, &mut odd).unwrap().unwrap();
+        assert_eq!((store.whole, taken.map(|checkpoint| checkpoint.step)), (false, Some(1)));
+        let warning = warnings.borrow_mut().pop().unwrap();
+        assert!(
+            warning.contains("checkpoint.bin does not fit; going on from checkpoint.previous.bin, step 1"),
+            "{warning}"
+        );
+        fs::write(&path, &bytes).unwrap();
         // The damaged one does not take the place of the whole one.
-        let mut store = Store::open(folder.path(), &origin(), &|_| ()).unwrap().unwrap().0;
+        let mut store = open(folder.path(), &origin()).unwrap().unwrap().0;
         store.save(&checkpoint(5)).unwrap();
         let previous = Checkpoint::decode(&fs::read(folder.path().join(PREVIOUS)).unwrap()).unwrap();
         assert_eq!(previous.step, 1);
-        assert_eq!(open(&warnings), Ok((true, Some(5))));
+        assert_eq!(told(&warnings), Ok((true, Some(5))));
         // Between the two renames.
         fs::remove_file(&path).unwrap();
-        assert_eq!(open(&warnings), Ok((false, Some(1))));
+        assert_eq!(told(&warnings), Ok((false, Some(1))));
         // One that cannot be read is no reason to begin anew, nor to call the run a failure.
         fs::rename(folder.path().join(PREVIOUS), folder.path().join("kept")).unwrap();
         fs::create_dir(&path).unwrap();
-        let error = Store::open(folder.path(), &origin(), &|_| ()).unwrap_err().to_string();
+        let error = open(folder.path(), &origin()).unwrap_err().to_string();
         assert!(error.contains("cannot read") && error.contains(CHECKPOINT), "{error}");
         fs::remove_dir(&path).unwrap();
         // None is whole.
         fs::write(&path, b"x").unwrap();
         fs::write(folder.path().join(PREVIOUS), b"").unwrap();
-        let error = open(&warnings).unwrap_err();
+        let error = told(&warnings).unwrap_err();
         assert!(error.contains(CHECKPOINT) && error.contains(PREVIOUS) && error.contains("remove"), "{error}");
         Store::remove(folder.path()).unwrap();
-        assert_eq!(open(&warnings), Ok((false, None)));
+        assert_eq!(told(&warnings), Ok((false, None)));
     }
 }

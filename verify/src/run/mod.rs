@@ -191,21 +191,18 @@ pub(crate) fn run_locked(
         Store::remove(folder)?;
         return Ok(Ending::Already(Box::new(result)));
     }
-    let (mut store, checkpoint) = Store::open(folder, &origin, options.warn)?.map_err(RunFailure::Checkpoint)?;
     engine::with_engine(&plan, executor.with_threads(options.threads), |engine| {
-        let mut run = match checkpoint {
-            Some(checkpoint) => take_up(checkpoint, &plan, columns.len(), engine).map_err(|reason| {
-                RunFailure::Checkpoint(format!("{}: {reason}; remove it to begin anew", folder.display()))
-            })?,
-            None => Checkpoint {
-                origin: origin.clone(),
-                step: 0,
-                elapsed_seconds: 0.0,
-                interruptions: 0,
-                rows: vec![],
-                state: Snapshot::default(),
-            },
-        };
+        let mut take_up = |checkpoint| take_up(checkpoint, &plan, columns.len(), engine);
+        let (mut store, checkpoint) =
+            Store::open(folder, &origin, options.warn, &mut take_up)?.map_err(RunFailure::Checkpoint)?;
+        let mut run = checkpoint.unwrap_or_else(|| Checkpoint {
+            origin: origin.clone(),
+            step: 0,
+            elapsed_seconds: 0.0,
+            interruptions: 0,
+            rows: vec![],
+            state: Snapshot::default(),
+        });
         if drive(engine, &plan, &mut run, &mut store, options, stop)? {
             let series = Series::of(config.model.sampling, run.rows);
             let result = RunResult::of(&origin, config, executor, options.threads, engine.path(), &series)
@@ -229,6 +226,9 @@ pub(crate) fn tidy(folder: &Path) -> Result<(), DurableError> {
 }
 
 /// Puts the engine where a checkpoint was taken.
+///
+/// # Errors
+/// Why it cannot be, as the end of a sentence that begins with the file's name.
 fn take_up(
     mut checkpoint: Checkpoint,
     plan: &Plan,
@@ -239,13 +239,11 @@ fn take_up(
     let whole = |row: &Vec<f64>| if row.len() == columns { row[0] } else { f64::NAN };
     let steps = checkpoint.rows.iter().map(whole);
     if checkpoint.step > plan.steps() || !steps.eq(plan.record_steps()[..due].iter().map(|&step| step as f64)) {
-        return Err(format!("the checkpoint's records are not those of this run up to step {}", checkpoint.step));
+        return Err(format!("has records that are not those of this run up to step {}", checkpoint.step));
     }
-    engine
-        .restore(&std::mem::take(&mut checkpoint.state))
-        .map_err(|error| format!("the checkpoint does not fit: {error}"))?;
+    engine.restore(&std::mem::take(&mut checkpoint.state)).map_err(|error| format!("does not fit: {error}"))?;
     if engine.step() != checkpoint.step {
-        return Err(format!("the checkpoint's state is of step {}, not {}", engine.step(), checkpoint.step));
+        return Err(format!("has a state of step {}, not {}", engine.step(), checkpoint.step));
     }
     checkpoint.interruptions += 1;
     Ok(checkpoint)

@@ -23,7 +23,7 @@ pub use file::CURVES;
 const FOLDER: Kind = Kind {
     json: "match.json",
     entries: &["index.html", "trajectory.csv", "match.json", "figures", ".DS_Store"],
-    kept: None,
+    kept: &[],
 };
 
 /// Arguments of `verify toy`.

@@ -415,13 +415,15 @@ fn only_an_earlier_page_of_its_own_is_replaced() {
     fs::remove_file(folder.path("out/notes.txt")).unwrap();
     folder.write("tiny.toml", crate::harness::tiny(&[]));
     refused(&folder, &["--config", "tiny.toml", "--claim", "envelope", "--out", "out"], &["out", "bench.json"]);
-    // The one place where both are: a report on claims keeps the page in its `bench`, and nothing else there.
+    // The one place where all are: a report on claims keeps the page in its `bench`, the paper's figures in its `experiments`,
+    // and nothing else there.
     let claims = ["--config", "tiny.toml", "--claim", "envelope", "--out", "both"];
     folder.verify(&claims).ok();
     folder.verify(&["bench-report", "--criterion", "criterion", "--out", "both/bench"]).ok();
-    let kept = folder.tree("both/bench");
+    folder.write("both/experiments/figures.json", "{\"schema_version\": 1}");
+    let kept = ["both/bench", "both/experiments"].map(|kept| folder.tree(kept));
     folder.verify(&claims).ok();
-    assert_eq!(folder.tree("both/bench"), kept);
+    assert_eq!(["both/bench", "both/experiments"].map(|kept| folder.tree(kept)), kept);
     folder.write("both/bench/bench.json", "{}");
     refused(&folder, &claims, &["both", "bench"]);
     // The default.
