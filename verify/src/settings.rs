@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use feature_contamination::{DataModel, Distribution, FeatureGroup, Precision, SpecError};
 use serde::{Deserialize, Serialize};
 
+use crate::claims::check::OWN_CHECKS;
 use crate::flags::nearest;
 
 /// Everything that decides what is simulated. The keys are explained in `profiles/quick.toml`.
@@ -661,6 +662,12 @@ impl Settings {
         }
         for (index, own) in self.ladder.iter().enumerate() {
             own.validate(self, &self.ladder[..index])?;
+        }
+        let own: usize = self.ladder.iter().map(|ladder| ladder.check.len()).sum();
+        if own > OWN_CHECKS {
+            let expected =
+                format!("at most {OWN_CHECKS} in all ladders: more could not share the report's error of 1 %");
+            return Err(SpecError::new("ladder.check", format!("{own} checks"), expected).into());
         }
         Ok(())
     }

@@ -5,11 +5,14 @@ use crate::report::model::{Check, Verdict};
 /// The chance that chance alone turns a check of a report, any of them: at most 1 %, shared out evenly (Bonferroni).
 pub const FAMILY_ERROR: f64 = 0.01;
 
-/// The most checks that a report may have; `FAMILY_ERROR / MAX_CHECKS` is each one's share. A test counts them.
+/// The most checks that a report may have; `FAMILY_ERROR / MAX_CHECKS` is each one's share. A test counts the built-in ones.
 ///
 /// From 30 to 120 the share falls from 1/3000 to 1/12000, and Student's intervals of six replicates grow by a third, of
 /// twelve by a fifth.
 pub const MAX_CHECKS: usize = 120;
+
+/// Those of them that the ladders of a configuration file may have.
+pub const OWN_CHECKS: usize = 10;
 
 /// Confidence level of every check's interval.
 pub const CONFIDENCE: f64 = 1.0 - FAMILY_ERROR / MAX_CHECKS as f64;

@@ -58,7 +58,8 @@ pub fn means<T>(ladder: &Ladder<Arc<T>>, value: impl Fn(&T) -> f64) -> Result<Ve
 
 /// Fraction of neurons at every rung, `count(run)` of each run's `m`, pooled over the replicates, with Clopper–Pearson's
 /// intervals, which hold for all rungs at once (Bonferroni): neurons start independently and, before the hinge gates,
-/// move independently given the batches.
+/// move independently given the batches. Beyond, they share what the hinge withholds from all, which the mean field makes a
+/// function of time.
 ///
 /// # Errors
 /// More counted than there are neurons.
@@ -84,8 +85,8 @@ pub fn predictions(ladder: &Measured, value: impl Fn(&Trajectory) -> f64) -> Vec
     ladder.rungs.iter().filter_map(at).collect()
 }
 
-/// A check that every rung of a ladder must pass: the one that decides is shown, the worst verdict and among equals the
-/// smallest margin, with its prediction. An estimate that is *missing* decides.
+/// A check that every rung of a ladder must pass: the one that decides is shown, with its prediction. It is one of the worst
+/// verdict; among these one that is *missing*, else that of the smallest margin.
 pub fn check_rungs<T>(
     quantity: &str,
     source: &str,
@@ -97,7 +98,7 @@ pub fn check_rungs<T>(
     let missing = |index: usize| estimates[index].interval.iter().any(|x| x.is_nan());
     let key = |index: usize| {
         let (verdict, margin) = rule.judge(estimates[index]);
-        (missing(index), severity(verdict), -margin)
+        (severity(verdict), missing(index), -margin)
     };
     let worse = |&a: &usize, &b: &usize| {
         let (a, b) = (key(a), key(b));
@@ -196,4 +197,27 @@ pub fn pooled_means<T>(ladder: &Ladder<Arc<T>>, value: impl Fn(&T) -> f64) -> Re
     let estimates =
         intervals?.into_iter().map(|(value, interval)| Estimate { value, interval, confidence: CONFIDENCE });
     Ok(estimates.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::model::Verdict;
+
+    fn decided(estimates: &[Estimate]) -> Check {
+        let rung = |index: usize| Rung { size: index as f64, runs: vec![()] };
+        let ladder = Ladder { factor: "m", rungs: (0..estimates.len()).map(rung).collect() };
+        check_rungs("x", "Derived: test", &ladder, estimates, None, Rule::within(0.0, 1.0, ""))
+    }
+
+    #[test]
+    fn the_worst_rung_decides_and_one_that_is_missing_hides_none_that_is_violated() {
+        let sure = Estimate::sure;
+        assert_eq!(decided(&[sure(0.5), sure(0.9), sure(0.4)]).measured, 0.9);
+        assert_eq!(decided(&[sure(0.5), Estimate::missing(), sure(2.0)]).verdict, Verdict::Violated);
+        let open = Estimate { value: 1.0, interval: [0.5, 1.5], confidence: 0.99 };
+        let missing = decided(&[sure(0.5), Estimate::missing(), open]);
+        assert!(missing.verdict == Verdict::Inconclusive && missing.measured.is_nan());
+        assert_eq!(decided(&[]).verdict, Verdict::Inconclusive);
+    }
 }

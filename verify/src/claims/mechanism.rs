@@ -77,7 +77,7 @@ impl Claim for Mechanism {
         };
         let (early, similar, gated) = (ratio(Phase::Early), ratio(Phase::SelfSimilar), ratio(Phase::Gated));
         let band = "3 %: probabilities between records are taken as straight (0.3 % at 3 records an octave), the correlation's \
-                    Gaussian form is right to a fifth of its 5 % at d₀ = 16 (1 %), frequencies in the place of probabilities \
+                    Gaussian form is right to a third of its 3 % at d₀ = 16 (1 %), frequencies in the place of probabilities \
                     flatten the slope (below 0.1 %); as much again for the interval";
         let late = pooled_means(close, |run| gated(of(run)))?;
         let ones: Vec<Point> = close.rungs.iter().map(|rung| Point::at(rung.size, 1.0)).collect();

@@ -108,6 +108,9 @@ struct Expected {
 const STEPS: &str = "exact as steps become small; on the coarsest rung the event is at about 40 steps, half a step is 1.3 %, \
                      and over a factor of 4 moves the exponent by 0.01; from fewer than 10⁴ examples by then the batches' \
                      noise is some per cent of the sums";
+const STEPS_D: &str = "exact as steps become small; at the largest d the event is at about 10 steps, half a step is 5 %, and over a \
+                       factor of 256 moves the exponent by 0.01; as much again for the interval, and room for a few examples \
+                       a step";
 const LATE: &str = "exact as steps become small and the start with 1/√d; on the coarsest rung the event is at 60 steps or \
                     more, half a step is below 1 %, and over a factor of 4 moves the exponent by 0.006; as much again for \
                     the batches' noise, and for its interval";
@@ -138,8 +141,8 @@ fn expectations() -> Vec<Expected> {
         row(T0_OTHER, onset_m, 1.0, 0.95, 1.05, STEPS),
         row(T0_OWN, onset_rate, -1.0, -1.05, -0.95, STEPS),
         row(T0_OTHER, onset_rate, -1.0, -1.05, -0.95, STEPS),
-        row(T0_OWN, onset_d, -0.5, -0.55, -0.45, STEPS),
-        row(T0_OTHER, onset_d, -0.5, -0.55, -0.45, STEPS),
+        row(T0_OWN, onset_d, -0.5, -0.55, -0.45, STEPS_D),
+        row(T0_OTHER, onset_d, -0.5, -0.55, -0.45, STEPS_D),
         row(T0_OWN, onset_d0, -0.5, -0.7, -0.3, own),
         row(T0_OTHER, onset_d0, 0.0, -0.5, 0.27, other),
         row(T1_CORE, m, 1.0, 0.98, 1.02, LATE),

@@ -64,10 +64,10 @@ impl Claim for ActivationAsymmetry {
                 PAPER,
                 p_oth,
                 Some(law.value),
-                Rule::decays(
-                    0.1,
-                    "o(1) is a negative exponent; the balance law's is near −1/3 at these sizes, and one above −0.1 \
-                     could not be told from none",
+                Rule::at_most(
+                    -0.2,
+                    "o(1) is a negative exponent; the balance law's is −1/3 at these sizes, and at B/C = 1.2, where p_oth does \
+                     not vanish, it still is −0.18",
                 ),
             ),
             check(
@@ -100,7 +100,11 @@ impl Claim for ActivationAsymmetry {
                 PAPER,
                 in_m,
                 Some(0.0),
-                Rule::within(-0.1, 0.1, "Θ(m) is exponent 0; ±0.1 is a factor 1.3 over these sizes"),
+                Rule::within(
+                    -0.1,
+                    0.1,
+                    "Θ(m) is exponent 0; ±0.1 is a factor 1.2 over a factor 8 in size, 1.4 over 32",
+                ),
             ),
             check(
                 "exponent in d of T₀, the step at which the median p_own passes 0.99, at one step size",

@@ -97,7 +97,7 @@ impl Claim for Risks {
     }
 }
 
-/// The greatest mean risk among the replicates, with an interval that holds for all of them at once: empirical
+/// The mean risk of the replicate whose interval reaches highest, intervals holding for all of them at once: empirical
 /// Bernstein, each at its share of the error.
 ///
 /// The loss lies in `[0, 1 + H]`, `H ≥ |h|`: every example has `|x̃_j| ≤ 1` and `Σ_k |a_k| = 1`, so
@@ -115,7 +115,7 @@ fn worst_risk(
             data.core.count as f64 * record.max_abs_core + data.background.count as f64 * record.max_abs_background;
         let Evaluation { samples, risk, risk_variance, .. } = record.id;
         let interval = interval::empirical_bernstein(samples, risk, risk_variance, 1.0 + largest, confidence)?;
-        if worst.value.is_nan() || risk > worst.value {
+        if worst.value.is_nan() || interval[1] > worst.interval[1] {
             worst = Estimate { value: risk, interval, confidence: CONFIDENCE };
         }
     }

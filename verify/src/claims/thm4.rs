@@ -71,8 +71,8 @@ impl Claim for LinearNetworks {
                 Some(-0.5),
                 Rule::at_most(
                     -0.4,
-                    "Õ(1/√d) is an exponent of at most −1/2, up to logarithms; 0.1 is what a factor (log d)^(3/4) adds \
-                     from 2¹² to 2²⁰",
+                    "Õ(1/√d) is an exponent of at most −1/2, up to logarithms: a factor (log d)^(3/4) adds 0.07 from 2¹² to \
+                     2²⁰, log d itself 0.1",
                 ),
             ),
             every(

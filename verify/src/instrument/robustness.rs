@@ -97,9 +97,13 @@ pub const SWITCHES: &[Switch] = &[
     Switch { spec: |spec| smaller_batch(spec, 8), ..of(OPTIMISER, "batch / 8") },
     Switch { spec: |spec| smaller_batch(spec, 64), ..of(OPTIMISER, "batch / 64") },
     Switch { spec: |spec| spec.batch = 1, ..of(OPTIMISER, "batch of 1") },
-    Switch { spec: |spec| vary_with_m(spec, |m| (m * m).recip()), ..of(NETWORK, "output trained, η_a = η/m²") },
-    Switch { spec: |spec| vary_with_m(spec, f64::recip), ..of(NETWORK, "output trained, η_a = η/m") },
-    Switch { spec: |spec| vary_with_m(spec, |_| 1.0), ..of(NETWORK, "output trained, η_a = η") },
+    Switch { spec: |spec| train_output(spec, |_, m| (m * m).recip()), ..of(NETWORK, "output trained, η_a = η/m²") },
+    Switch {
+        spec: |spec| train_output(spec, |d0, m| d0 / (4.0 * m * m)),
+        ..of(NETWORK, "output trained, η_a = ηd₀/4m²")
+    },
+    Switch { spec: |spec| train_output(spec, |_, m| m.recip()), ..of(NETWORK, "output trained, η_a = η/m") },
+    Switch { spec: |spec| train_output(spec, |_, _| 1.0), ..of(NETWORK, "output trained, η_a = η") },
     Switch { spec: |spec| vary(spec, |v| v.biases = true), ..of(NETWORK, "biases") },
     Switch { spec: |spec| random_dictionary(spec, 16), ..of(DICTIONARY, "random, 16 d₀ dimensions") },
     Switch { spec: |spec| random_dictionary(spec, 4), ..of(DICTIONARY, "random, 4 d₀ dimensions") },
@@ -141,10 +145,10 @@ fn vary(spec: &mut RunSpec, change: fn(&mut Variant)) {
     change(spec.variant.get_or_insert_with(Variant::default));
 }
 
-/// Trains the output weights at `rate(m)` times the step size. At `1/m²` an output weight and a neuron's weights change by
-/// the same factor in the same time.
-fn vary_with_m(spec: &mut RunSpec, rate: fn(f64) -> f64) {
-    let output_rate = rate(spec.m as f64);
+/// Trains the output weights at `rate(d₀, m)` times the step size. At `d₀/4m²` an output weight and a neuron's weights come to
+/// change by the same factor in the same time, around T₁ and with uniform features.
+fn train_output(spec: &mut RunSpec, rate: fn(f64, f64) -> f64) {
+    let output_rate = rate(spec.data.d0() as f64, spec.m as f64);
     spec.variant.get_or_insert_with(Variant::default).output_rate = output_rate;
 }
 

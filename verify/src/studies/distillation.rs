@@ -358,6 +358,17 @@ impl Study for Distillation {
                 Some(0.0),
                 Rule::within(-0.02, 0.02, same),
             )?,
+            check(
+                "ln of the square loss of a probe on the ReLU network that learned labels, OOD over ID",
+                labels,
+                &|o| (last(o, "ood-loss") / last(o, "id-loss")).ln(),
+                None,
+                Rule::within(
+                    2f64.ln(),
+                    f64::INFINITY,
+                    "ln 2: labels contaminate as well (Thm 3), the shift doubles the loss",
+                ),
+            )?,
         ];
         Ok(Judgement { checks, figures: vec![scatter(relu, straight, labels)?], ..Judgement::default() })
     }

@@ -6,12 +6,14 @@
 //! E[x̃_j 1(s_k ≥ 0) 1(g ≥ 1) | y],   g = y h
 //! ```
 //!
-//! and couples the neurons through the margin `g`. **Two bundles close the equations.** Once asymmetry has set in, every
-//! neuron of the example's class is on where `g ≥ 1`, and the neurons of the other class are nearly parallel, so that they
-//! switch on together. With `n± = Σ_{sign a_k = ±1} v_k/m`, for `y = +1` (for `y = −1` exchange the two)
+//! and couples the neurons through the margin `g`. **Two bundles close the equations.** Where `g ≥ 1` the neurons of the
+//! example's class are on, so that their output is nearly its linear part; those of the other class are nearly parallel, and
+//! switch on together. With `Φ_k = Pr[s_k ≥ 0]` and `ζ = x̃ − E[x̃ | y]`, for `y = +1` (for `y = −1` exchange the two)
 //!
 //! ```text
-//! g = L − ω(X),   L = ⟨n⁺, x̃⟩,   X = ⟨n⁻, x̃⟩,   ω(x) = (1/m) Σ_{sign a_l = −1} E[max(s_l, 0) | X = x]
+//! u  = Σ_{sign a_k = +1} Φ_k v_k/m       u' = Σ_{sign a_l = −1} Φ_l v_l/m
+//! g  = L − ω(X),   L = (1/m) Σ_{sign a_k = +1} E max(s_k, 0) + ⟨u, ζ⟩,   X = ⟨u', ζ⟩
+//! ω(x) = (1/m) Σ_{sign a_l = −1} E[max(s_l, 0) | X = x]
 //! ```
 //!
 //! and `L`, `X`, `s_k` are taken as jointly Gaussian given `y`, `s_k` independent of `L` given `X` unless it is on for
@@ -19,7 +21,7 @@
 //! `L` at `1 + ω(x)` given `X = x`, and Stein's identity `E[ζ_j F] = σ_j² E ∂F/∂ζ_j` for `F = 1(s_k ≥ 0) 1(g ≥ 1)`,
 //!
 //! ```text
-//! E[x̃_j F] = E[x̃_j] Q + σ_j² {v_kj D_s + n⁺_j D_L − n⁻_j D_X}
+//! E[x̃_j F] = E[x̃_j] Q + σ_j² {v_kj D_s + u_j D_L − u'_j D_X}
 //! Q   = E[1(s_k ≥ 0) Ā(X)]        D_s = E[δ(s_k) Ā(X)]
 //! D_L = E[1(s_k ≥ 0) ℓ(X)]        D_X = E[1(s_k ≥ 0) ℓ(X) ω'(X)]
 //! ```

@@ -83,6 +83,7 @@ fn bad_ladders_name_the_field() {
     refused(&check("\"t1\"", "\"t3\""), &["ladder.check.at", "t3"]);
     refused(&format!("{LADDER}{CHECK}low = 1.0\nhigh = 1.0\n"), &["ladder mine: check.high", "above low = 1"]);
     refused(&format!("{LADDER}{CHECK}low = nan\n"), &["ladder mine: check.low"]);
+    refused(&format!("{LADDER}{}", CHECK.repeat(11)), &["ladder.check", "11 checks", "at most 10"]);
     let one = change("[4, 8]", "[8]");
     refused(&format!("{one}{}", CHECK.replace("value", "exponent")), &["ladder mine: sizes", "two or more"]);
 }
