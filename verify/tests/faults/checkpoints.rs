@@ -21,7 +21,10 @@ pub fn jobs() -> Vec<Job> {
         Job::new("checkpoint of another format, run or program, none before it: refused", |tries| {
             foreign(tries, false)
         }),
-        Job::new("checkpoint with a right checksum and a wrong content: refused", wrong),
+        Job::new("checkpoint with a right checksum and a wrong content: the one before it", |tries| wrong(tries, true)),
+        Job::new("checkpoint with a right checksum and a wrong content, none before it: refused", |tries| {
+            wrong(tries, false)
+        }),
         Job::new("checkpoint damaged in a sweep: recorded, the others go on, retry", in_a_sweep),
     ]
 }
@@ -184,33 +187,22 @@ fn changed_line_ends(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What its checksum, run and program say is this run's, and is not: refused with the reason, and never used.
-fn wrong(tries: &mut Tries) {
+fn wrong(tries: &mut Tries, before: bool) {
     let reference = Reference::of(config("momentum", 60));
-    let whole = std::fs::read(interrupted(&reference, false).path("out").join(CHECKPOINT)).unwrap();
+    let whole = std::fs::read(interrupted(&reference, before).path("out").join(CHECKPOINT)).unwrap();
     type Change = fn(&mut Checkpoint);
     let cases: [(&str, Change, &str); 6] = [
-        ("a step too many", |c| c.step += 1, "state is of step 12, not 13"),
-        ("a record too few", |c| drop(c.rows.pop()), "records are not those"),
+        ("a step too many", |c| c.step += 1, "has a state of step 12, not 13"),
+        ("a record too few", |c| drop(c.rows.pop()), "has records that are not those"),
         ("a record of fewer numbers than the first", |c| c.rows[1].truncate(2), "ends too early"),
-        ("a step beyond the end", |c| c.step = u64::MAX, "records are not those"),
+        ("a step beyond the end", |c| c.step = u64::MAX, "has records that are not those"),
         ("an array too few", |c| drop(c.state.arrays.pop()), "does not fit"),
         ("an array of another name", |c| c.state.arrays[1].0 = "weights".to_owned(), "does not fit"),
     ];
     for (what, change, words) in cases {
-        tries.attempt(
-            || what.to_owned(),
-            || {
-                let mut checkpoint = Checkpoint::decode(&whole).unwrap();
-                change(&mut checkpoint);
-                let bytes = checkpoint.encode();
-                let folder = interrupted(&reference, false);
-                let path = folder.path("out").join(CHECKPOINT);
-                std::fs::write(&path, bytes).unwrap();
-                refused(&verify(&folder, &RUN), &[words, "begin anew"])?;
-                std::fs::write(&path, &whole).unwrap();
-                reference.finish(&folder).map(|()| 1)
-            },
-        );
+        let mut checkpoint = Checkpoint::decode(&whole).unwrap();
+        change(&mut checkpoint);
+        tries.attempt(|| what.to_owned(), || replaced(&reference, before, &checkpoint.encode(), &[words]));
     }
 }
 

@@ -21,7 +21,7 @@ pub const KINDS: [(&str, u64); 7] = [
     ("double precision", 8_000),
     ("ambient coordinates", 2_000),
     ("momentum", 12_000),
-    ("lazy hinge", 30_000),
+    ("lazy hinge", 300_000),
     ("AdamW", 10_000),
     ("deep Adam", 4_000),
 ];
