@@ -13,15 +13,15 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 /// Name of the lock in a run's folder.
 pub const LOCK: &str = "lock";
-/// How often a holder moves its counter on.
-pub const BEAT: Duration = Duration::from_secs(10);
+/// How often a holder moves its counter on; oftener in this crate's own tests, which are to see it.
+pub const BEAT: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 10_000 });
 /// How long another machine's counter must stand still before its holder is taken for dead.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest record that is read, in bytes; one has some 200.
@@ -212,6 +212,34 @@ impl RunLock {
     }
 }
 
+/// Carries out `work`, and meanwhile `beat` every [`BEAT`]: whoever works under a lock for long does so.
+pub fn beating<R>(beat: impl Fn() + Sync, work: impl FnOnce() -> R) -> R {
+    /// Ends the beats when dropped, by a panic too: the thread would else be waited for for ever.
+    struct Bell<'a>(&'a (Mutex<bool>, Condvar));
+    impl Drop for Bell<'_> {
+        fn drop(&mut self) {
+            *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            self.0.1.notify_all();
+        }
+    }
+    let over = (Mutex::new(false), Condvar::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut guard = over.0.lock().unwrap_or_else(PoisonError::into_inner);
+            loop {
+                let waited = over.1.wait_timeout_while(guard, BEAT, |over| !*over);
+                guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+                if *guard {
+                    break;
+                }
+                beat();
+            }
+        });
+        let _bell = Bell(&over);
+        work()
+    })
+}
+
 /// Who holds the lock of a run's folder, without taking it: the record, and whether its holder lives for all that is known
 /// here. `None` if nobody holds it and nobody died with it.
 ///
@@ -255,9 +283,25 @@ fn is_at(_: &File, path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::scratch::Scratch;
+
+    /// Whether the counter of the lock in a folder is seen to move on, in the time of many beats.
+    pub(crate) fn moves_on(folder: &Path) -> bool {
+        let (start, mut first) = (Instant::now(), None);
+        while start.elapsed() < 1000 * BEAT {
+            let now = File::open(folder.join(LOCK)).ok().and_then(|file| read(&file));
+            match (&first, now) {
+                // The first record is that of taking it.
+                (Some(first), Some(now)) if *first != now => return true,
+                (None, now) => first = now,
+                _ => {}
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
+    }
 
     struct Folder(Scratch);
 
@@ -324,6 +368,25 @@ mod tests {
             let Attempt::Mine(lock) = folder.take() else { panic!() };
             lock.release();
         }
+    }
+
+    #[test]
+    fn beats_end_with_the_work_even_if_it_panics() {
+        let beats = std::sync::atomic::AtomicUsize::new(0);
+        let count = || beats.load(std::sync::atomic::Ordering::SeqCst);
+        let beat = || _ = beats.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let until_two = || {
+            while count() < 2 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            7
+        };
+        assert_eq!(beating(beat, until_two), 7);
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| beating(beat, || panic!("on purpose"))));
+        assert!(ended.is_err());
+        let last = count();
+        std::thread::sleep(2 * BEAT);
+        assert_eq!(count(), last);
     }
 
     #[test]

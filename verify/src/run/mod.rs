@@ -30,7 +30,7 @@ pub(crate) use result::number;
 pub use result::{Column, RESULT, RunResult, SCHEMA_VERSION, SERIES, Series, columns, is_complete};
 pub use stop::Stop;
 
-use crate::lock::{Attempt, Holder, RunLock};
+use crate::lock::{Attempt, Holder, RunLock, beating};
 use crate::report::ReportError;
 use crate::settings::SettingsError;
 use checkpoint::{Origin, Store};
@@ -155,7 +155,9 @@ fn run_on(
             return Err(RunFailure::Busy { folder: folder.display().to_string() });
         }
     };
-    let ended = run_locked(executor, folder, config, seed, options, stop);
+    // A counter that cannot be written does no harm on this machine, and on others the worst is a run done twice.
+    let beat = || _ = lock.beat();
+    let ended = beating(beat, || run_locked(executor, folder, config, seed, options, stop));
     match ended {
         // A folder with a result needs no lock any more, be the result this run's or another's.
         Ok(Ending::Complete(_) | Ending::Already(_)) | Err(RunFailure::Result(_)) => lock.remove(),

@@ -129,6 +129,25 @@ fn one_process_at_a_time() {
     assert!(matches!(error, RunFailure::Busy { .. }), "{error}");
 }
 
+/// Other machines take a holder for dead whose counter stands still.
+#[test]
+fn the_counter_of_a_run_under_way_moves_on() {
+    let folder = Scratch::new();
+    let (_, mut config) = configurations().remove(0);
+    (config.schedule.steps, config.observables.every) = (Steps::Number(100_000_000), 0);
+    let stop = Stop::default();
+    std::thread::scope(|scope| {
+        let moved = scope.spawn(|| {
+            let moved = crate::lock::tests::moves_on(folder.path());
+            stop.set();
+            moved
+        });
+        let ending = run_in(folder.path(), &config, 3, &Options::default(), &stop).unwrap();
+        assert!(matches!(ending, Ending::Interrupted { .. }), "{ending:?}");
+        assert!(moved.join().unwrap());
+    });
+}
+
 #[test]
 fn a_stop_before_the_first_step_leaves_a_checkpoint_of_it() {
     let folder = Scratch::new();

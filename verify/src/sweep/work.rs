@@ -5,7 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use feature_contamination::Executor;
@@ -15,7 +15,7 @@ use super::manifest::{Manifest, RUNS, Run, folder};
 use super::state::{ERROR, Failure};
 use super::status::begun;
 use crate::durable;
-use crate::lock::{Attempt, BEAT, Holder, LOCK, RunLock, Watch};
+use crate::lock::{Attempt, Holder, LOCK, RunLock, Watch, beating};
 use crate::run::{self, Ending, Options, RunConfig, RunFailure, Stop};
 
 /// Which runs of a manifest a process takes.
@@ -184,9 +184,9 @@ pub fn run(dir: &Path, manifest: &Manifest, work: Work<'_>) -> Result<Tally, Swe
         held: Mutex::default(),
         fatal: Mutex::default(),
     };
-    let bell = (Mutex::new(false), Condvar::new());
-    std::thread::scope(|scope| {
-        scope.spawn(|| shop.beat(&bell));
+    // A counter that cannot be written does no harm on this machine, and on others the worst is a run done twice.
+    let beat = || lock(&shop.held).values().for_each(|held| _ = held.beat());
+    beating(beat, || {
         // Again for what others held: they may have died meanwhile.
         while !open.is_empty() && !shop.is_over() {
             let (again, progress) = shop.round(&open);
@@ -199,8 +199,6 @@ pub fn run(dir: &Path, manifest: &Manifest, work: Work<'_>) -> Result<Tally, Swe
                 shop.pause(Duration::from_secs(1));
             }
         }
-        *lock(&bell.0) = true;
-        bell.1.notify_all();
     });
     if let Some(error) = lock(&shop.fatal).take() {
         return Err(error);
@@ -224,16 +222,6 @@ impl<'a> Shop<'a> {
         let start = Instant::now();
         while start.elapsed() < time && !self.is_over() {
             std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Moves the counters of all held locks on, until the bell rings.
-    fn beat(&self, (over, bell): &(Mutex<bool>, Condvar)) {
-        let mut guard = lock(over);
-        while !*guard {
-            guard = bell.wait_timeout(guard, BEAT).unwrap_or_else(PoisonError::into_inner).0;
-            // A counter that cannot be written does no harm on this machine, and on others the worst is a run done twice.
-            lock(&self.held).values().for_each(|held| _ = held.beat());
         }
     }
 
@@ -372,6 +360,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
+    use crate::sweep::grid::Sweep;
 
     fn share(variables: &[(&str, &str)]) -> Result<Option<Share>, SweepError> {
         Share::of_slurm(|name| {
@@ -403,6 +393,36 @@ mod tests {
             taken.sort_unstable();
             assert_eq!(taken, (0..100).collect::<Vec<_>>(), "{array:?}");
         }
+    }
+
+    /// Other machines take a holder for dead whose counter stands still.
+    #[test]
+    fn the_counters_of_runs_under_way_move_on() {
+        let dir = Scratch::new();
+        let text = "[model]\nd_core = 4\nd_bg = 4\n[network]\nm = 8\n[optimizer]\nbatch = 64\n[schedule]\nsteps = \
+                    100000000\n[observables]\nper_octave = 0\neval_samples = 64\n[grid]\n";
+        let manifest = Manifest::plan(Sweep::parse(text).unwrap()).unwrap().manifest;
+        manifest.write(dir.path()).unwrap();
+        let (own, stop) = (folder(dir.path(), &manifest.ids[0]), Stop::default());
+        let work = Work {
+            executor: Executor::detect().unwrap(),
+            share: Share::Every { index: 0, of: 1 },
+            threads: 1,
+            checkpoint_every: Duration::from_secs(3600),
+            stop: &stop,
+            tell: &|_| (),
+            progress: &|_| (),
+        };
+        let moved = std::thread::scope(|scope| {
+            let moved = scope.spawn(|| {
+                let moved = crate::lock::tests::moves_on(&own);
+                stop.set();
+                moved
+            });
+            assert_eq!(run(dir.path(), &manifest, work).unwrap().interrupted, 1);
+            moved.join().unwrap()
+        });
+        assert!(moved);
     }
 
     #[test]
