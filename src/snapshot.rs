@@ -149,3 +149,23 @@ pub(crate) trait Stateful {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A checkpoint with a number that is none would be what a run goes on from.
+    #[test]
+    fn numbers_that_are_none_are_seen_in_either_precision() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!Array::F64(vec![0.0, bad]).is_finite() && !Array::F32(vec![0.0, bad as f32]).is_finite());
+        }
+        for good in
+            [Array::F32(vec![f32::MAX, -0.0]), Array::U64(vec![u64::MAX]), Array::I8(vec![-1]), Array::F64(vec![])]
+        {
+            assert!(good.is_finite(), "{good:?}");
+        }
+        assert_eq!(Array::F64(vec![1.0, -3.0]).max_abs(), 3.0);
+        assert_eq!(Array::F32(vec![-2.0, 1.0]).max_abs(), 2.0);
+    }
+}

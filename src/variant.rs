@@ -744,6 +744,46 @@ mod tests {
         assert!((wrong - 0.1).abs() < 0.011, "{wrong}");
     }
 
+    /// Draws at other steps, and of the rows of another share, are other draws: they do not repeat.
+    #[test]
+    fn classes_and_misread_labels_are_drawn_anew_at_every_step_and_for_every_block() {
+        let spec = small();
+        let turned = |step: u64, first_row: usize| {
+            let (mut x, mut y) = (vec![0.0; 64 * spec.data.d0()], vec![-1; 64]);
+            let draw = Draw { seed: 3, purpose: Purpose::Evaluate, domain: Domain::Id, step, first_row };
+            favour(&spec, 0.75, draw, &mut x, &mut y);
+            y
+        };
+        let misread = |step: u64| {
+            let mut y = vec![1; 128];
+            misread(&spec, 0.5, step, &mut y);
+            y
+        };
+        assert_eq!((turned(3, 0), misread(3)), (turned(3, 0), misread(3)));
+        // Half of 64: two draws are the same with probability 2^-64.
+        assert_ne!(turned(3, 0), turned(4, 0));
+        assert_ne!(turned(3, 0), turned(3, 64));
+        assert_ne!(misread(3), misread(4));
+        assert_ne!(misread(3)[..64], misread(3)[64..]);
+    }
+
+    /// `Variant::weight` by hand: of hinge and logistic loss, with and without noise, whose wrong labels pull the other way.
+    #[test]
+    fn an_examples_weight_is_what_it_adds_on_average_beside_one_at_the_start() {
+        let weight = |loss, label_noise, margin| Variant { loss, label_noise, ..Variant::default() }.weight(margin);
+        for noise in [0.0, 0.1, 0.3] {
+            for loss in Loss::ALL {
+                assert!((weight(loss, noise, 0.0) - 1.0).abs() < 1e-15, "{loss:?}, {noise}");
+            }
+            // Beyond the hinge a right label pulls no more; a wrong one does, and pulls back.
+            assert!((weight(Loss::Hinge, noise, 2.0) + noise / (1.0 - 2.0 * noise)).abs() < 1e-15);
+            assert!((weight(Loss::Hinge, noise, -2.0) - (1.0 - noise) / (1.0 - 2.0 * noise)).abs() < 1e-15);
+            let (right, wrong) = (1.0 / (1.0 + 1.5f64.exp()), 1.0 / (1.0 + (-1.5f64).exp()));
+            let expected = 2.0 * ((1.0 - noise) * right - noise * wrong) / (1.0 - 2.0 * noise);
+            assert!((weight(Loss::Logistic, noise, 1.5) - expected).abs() < 1e-14, "{noise}");
+        }
+    }
+
     /// Before anything gates, the expected step of logistic loss and of noisy labels is the hinge's times a number.
     #[test]
     fn rescaled_first_steps_are_the_plain_ones() {

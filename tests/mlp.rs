@@ -195,6 +195,39 @@ fn training_on_given_batches_is_training() {
     }
 }
 
+/// Steps towards several outputs, the loss summed over them and averaged over the examples, by plain gradients.
+#[test]
+fn steps_towards_several_outputs_are_plain_ones() {
+    let executor = Executor::detect().unwrap();
+    let (inputs, n, outputs, rate) = (12, 20, 3, 0.05);
+    let toy = Toy::draw(Labels::Linear, n, 3, 2, inputs, 3).unwrap();
+    let targets: Vec<f32> = (0..n * outputs).map(|i| ((i * 37) % 101) as f32 / 70.0 - 0.7).collect();
+    let double = |values: &[f32]| -> Vec<f64> { values.iter().map(|&x| x.into()).collect() };
+    let (x, r) = (double(&toy.train_x), double(&targets));
+    let rows = MatRef::from_row_major(&x, n, inputs).unwrap();
+    let architecture =
+        Architecture { inputs, hidden: 10, layers: 2, activation: Activation::Relu, bias: true, frozen_output: false };
+    let network = Network::<f32>::init_to(&architecture, outputs, 17).unwrap();
+    let mut plain = Network::<f64>::init_to(&architecture, outputs, 17).unwrap();
+    let sgd = Optimizer { method: Method::Sgd { momentum: 0.0 }, learning_rate: rate, weight_decay: 0.0 };
+    let mut online = Online::new(executor, network, Loss::Mse, sgd).unwrap();
+    for step in 0..10 {
+        let (mut dense, mut h) = (Dense::new(), vec![0.0; n * outputs]);
+        dense.forward(executor, &plain, rows, &mut h).unwrap();
+        for (found, expected) in online.outputs(&toy.train_x).unwrap().iter().zip(&h) {
+            assert!((f64::from(*found) - expected).abs() < 1e-5, "step {step}: {found}, plainly {expected}");
+        }
+        // 2 (h − r) / N, whatever the number of outputs.
+        let delta: Vec<f64> = h.iter().zip(&r).map(|(h, r)| 2.0 * (h - r) / n as f64).collect();
+        let mut gradients = zero_gradients(&plain);
+        dense.backward(executor, &plain, rows, &delta, &mut gradients).unwrap();
+        for (w, g) in parameters(&mut plain.layers).into_iter().zip(parameters(&mut gradients)) {
+            *w -= rate * *g;
+        }
+        online.step(&toy.train_x, &targets).unwrap();
+    }
+}
+
 /// Plain training in double precision: textbook formulas, one parameter at a time.
 fn plain_losses(network: &Network<f32>, loss: Loss, optimizer: Optimizer, toy: &Toy, steps: i32) -> Vec<f64> {
     let double = |values: &[f32]| -> Vec<f64> { values.iter().map(|&x| x.into()).collect() };

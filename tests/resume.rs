@@ -213,5 +213,9 @@ fn a_state_of_another_training_is_refused_and_changes_nothing() {
     let mut longer = before.clone();
     longer.arrays.push(("more".to_owned(), Array::U64(vec![])));
     assert!(run.restore(&longer).is_err());
+    let mut renamed = before.clone();
+    renamed.arrays[2].0 = "velocities".to_owned();
+    let error = run.restore(&renamed).unwrap_err().to_string();
+    assert!(error.contains("\"velocities\"") && error.contains("\"weights\""), "{error}");
     assert_eq!(bits(&run.state()), bits(&before));
 }

@@ -83,6 +83,10 @@ mod tests {
                 }
             }
         }
+        // On the hinge's kink it still pulls; just beyond it does not.
+        for y in [-1.0f32, 1.0] {
+            assert_eq!([y, y * (1.0 + f32::EPSILON)].map(|h| Loss::Hinge.derivative(h, y)), [-y, 0.0]);
+        }
         // Far from the boundary the logistic derivative ends at 0 and ∓1, and is finite.
         assert!(Loss::Logistic.derivative(500.0f32, 1.0).abs() < 1e-30);
         assert_eq!(Loss::Logistic.derivative(-500.0f32, 1.0), -1.0);
