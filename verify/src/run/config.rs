@@ -704,6 +704,78 @@ mod tests {
         }
     }
 
+    /// Step size, decay and times of the theory by hand, at sizes of which no two are the same.
+    #[test]
+    fn rules_are_those_that_the_defaults_explain() {
+        let text = "[model]\nd_core = 10\nd_bg = 6\nd = 10000\n[network]\nm = 32\n[schedule]\nsteps = ";
+        let steps = |time: &str| {
+            let config = RunConfig::parse(&format!("{text}\"{time}\"")).unwrap().resolved().unwrap();
+            // m/(16 d0), and 0.01 d0/m^1.01.
+            assert_eq!(config.optimizer.learning_rate, Rate::Fixed(32.0 / 256.0));
+            let Rate::Fixed(decay) = config.optimizer.weight_decay else { panic!("not carried out") };
+            assert!((decay - 0.16 / 32.0 * (-0.05f64).exp2()).abs() < 1e-15, "{decay}");
+            config.schedule.steps
+        };
+        // 8 m/(η√d) = 20.48; 8 and 24 m/(ηd0).
+        assert_eq!(["T0", "T1", "T2"].map(steps), [20, 128, 384].map(Steps::Number));
+    }
+
+    #[test]
+    fn every_key_comes_to_its_place_in_the_engines_terms() {
+        let laws = |low: f64, high: f64| format!("[{{shape = \"uniform\", low = {low:?}, high = {high:?}}}]");
+        let (core, background, shifted) = (laws(0.0, 1.0), laws(0.0, 0.5), laws(-0.25, 0.0));
+        let fresh = format!(
+            "[model]\nd_core = 3\nd_bg = 2\nd = 99\ncore = {core}\nbackground = {background}\nbackground_ood = \
+             {shifted}\nlabels = \"shuffled\"\n[network]\nm = 7\nactivation = \"identity\"\nprecision = \"f64\"\n\
+             [optimizer]\nbatch = 65\nlearning_rate = 0.5\nweight_decay = 0.25\n[schedule]\nsteps = 11\n\
+             [observables]\neval_samples = 77\n"
+        );
+        let Plan::Fresh(spec) = RunConfig::parse(&fresh).unwrap().plan(5).unwrap() else { panic!("not fresh") };
+        let uniform = |low, high| Distribution::Uniform { low, high };
+        assert_eq!(spec.data.core, FeatureGroup::same(3, uniform(0.0, 1.0)));
+        assert_eq!(spec.data.background, FeatureGroup::same(2, uniform(0.0, 0.5)));
+        assert_eq!(spec.data.background_ood, FeatureGroup::same(2, uniform(-0.25, 0.0)));
+        assert_eq!((spec.seed, spec.d, spec.m, spec.batch, spec.steps), (5, 99, 7, 65, 11));
+        assert_eq!((spec.learning_rate, spec.weight_decay, spec.eval_samples), (0.5, 0.25, 77));
+        assert_eq!((spec.labels, spec.activation), (Labels::Shuffled, Activation::Identity));
+        assert_eq!((spec.precision, spec.coordinates), (Precision::Double, Coordinates::Latent));
+
+        let fixed = "[model]\nsampling = \"fixed\"\nd_core = 3\nd_bg = 2\nd = 99\nrule = \"sphere\"\n[network]\nm = 7\n\
+                     layers = 3\nactivation = \"tanh\"\nbias = false\noutput = \"OUTPUT\"\n[optimizer]\nbatch = 65\n\
+                     loss = \"mse\"\nmomentum = 0.75\nlearning_rate = 0.5\nweight_decay = 0.25\n[schedule]\nsteps = 11\n";
+        for (output, frozen_output) in [("frozen", true), ("trained", false)] {
+            let config = RunConfig::parse(&fixed.replace("OUTPUT", output)).unwrap();
+            let Plan::Fixed(spec) = config.plan(5).unwrap() else { panic!("not a fixed set") };
+            let record_steps = spec.record_steps.clone();
+            assert_eq!(
+                spec,
+                FixedSpec {
+                    rule: mlp::Labels::Sphere,
+                    examples: 65,
+                    d_core: 3,
+                    d_bg: 2,
+                    architecture: Architecture {
+                        inputs: 99,
+                        hidden: 7,
+                        layers: 3,
+                        activation: mlp::Activation::Tanh,
+                        bias: false,
+                        frozen_output,
+                    },
+                    loss: Loss::Mse,
+                    optimizer: Optimizer {
+                        method: Method::Sgd { momentum: 0.75 },
+                        learning_rate: 0.5,
+                        weight_decay: 0.25
+                    },
+                    steps: 11,
+                    record_steps,
+                    seed: 5,
+                }
+            );
+        }
+    }
+
     #[test]
     fn adam_has_no_momentum() {
         let config = RunConfig::parse("[model]\nsampling = \"fixed\"\n[optimizer]\nname = \"adam\"").unwrap();

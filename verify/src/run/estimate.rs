@@ -261,3 +261,41 @@ pub(super) fn describe(config: &RunConfig, plan: &Plan, threads: usize, estimate
     notes.iter().for_each(|note| text += &row("note", note.clone()));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> (RunConfig, Plan) {
+        let config = RunConfig::parse(text).unwrap();
+        let plan = config.plan(1).unwrap();
+        (config, plan)
+    }
+
+    #[test]
+    fn memory_is_asked_for_as_many_runs_as_are_under_way() {
+        let (config, plan) = config("");
+        check_memory(&config, &plan, 1).unwrap();
+        if available_memory().is_some() {
+            // No machine has the memory of so many.
+            let error = check_memory(&config, &plan, usize::MAX / 2).unwrap_err().to_string();
+            assert!(error.contains("runs at once would need up to"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_all_runs_is_that_of_as_many_rounds_as_they_take() {
+        let (config, plan) = config("seeds = 5");
+        let estimate = Estimate {
+            memory_bytes: 1e6,
+            checkpoint_bytes: 1e4,
+            step_seconds: 0.1,
+            record_seconds: 0.2,
+            seconds: 60.0,
+        };
+        // Two at once: three rounds.
+        let text = describe(&config, &plan, 2, Some(estimate));
+        let said = format!("about {} a run, all of them about {}", duration(60.0), duration(180.0));
+        assert!(text.contains(&said), "no {said:?} in {text}");
+    }
+}

@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use feature_contamination::{Array, Executor, rng};
+use feature_contamination::mlp::{Dense, Network, Toy, Training};
+use feature_contamination::{Array, Executor, Trajectory, rng, simulate};
+use feature_contamination_kernels::MatRef;
 
 use super::*;
 use crate::scratch::{Scratch, names};
+use crate::stats::fit::quantile;
 
 /// One of every kind, small; every step is recorded, so that a run can be stopped at any.
 fn configurations() -> Vec<(&'static str, RunConfig)> {
@@ -94,6 +97,7 @@ fn a_complete_run_is_not_done_again_and_no_other_takes_its_folder() {
     let Ok(Ending::Complete(first)) = run(&config, 1) else { panic!("not complete") };
     // As a program leaves it that is killed before it removes them.
     std::fs::write(folder.path().join(CHECKPOINT), b"old").unwrap();
+    std::fs::write(folder.path().join(format!(".{CHECKPOINT}.tmp")), b"half of").unwrap();
     assert_eq!(run(&config, 1).unwrap(), Ending::Already(first));
     assert_eq!(names(folder.path()), [RESULT, SERIES]);
     let error = run(&config, 2).unwrap_err().to_string();
@@ -117,6 +121,115 @@ fn first_of(config: &RunConfig) -> RunResult {
         Ok(Ending::Complete(result)) => *result,
         other => panic!("{other:?}"),
     }
+}
+
+fn series_of(config: &RunConfig, seed: u64) -> Series {
+    let folder = Scratch::new();
+    run_in(folder.path(), config, seed, &Options::default(), &Stop::default()).unwrap();
+    RunResult::read(folder.path()).unwrap().series(folder.path()).unwrap()
+}
+
+/// Every column by its name, from the trajectory that the theory's simulator makes of the same run.
+#[test]
+fn columns_of_fresh_examples_hold_what_their_names_say() {
+    let (_, config) = configurations().remove(0);
+    let Plan::Fresh(spec) = config.plan(3).unwrap() else { panic!("fresh examples") };
+    let run: Trajectory = simulate(&spec, Executor::detect().unwrap()).unwrap();
+    let series = series_of(&config, 3);
+    assert_eq!(series.rows.len(), run.records.len());
+    for (row, record) in series.rows.iter().zip(&run.records) {
+        let (step, [id, ood]) = (record.step as f64, [record.id, record.ood]);
+        let mut expected = vec![("step".to_owned(), step), ("time".to_owned(), step * spec.learning_rate)];
+        for (name, values) in [
+            ("core", &run.aligned_core(record)),
+            ("background", &record.neurons.background),
+            ("p_own", &record.neurons.own.p),
+            ("p_oth", &record.neurons.other.p),
+        ] {
+            for (end, q) in [("median", 0.5), ("q10", 0.1), ("q90", 0.9)] {
+                expected.push((format!("{name}_{end}"), quantile(values, q).unwrap()));
+            }
+        }
+        for (name, of) in [("id", id), ("ood", ood)] {
+            for (what, x) in [("risk", of.risk), ("accuracy", of.accuracy), ("margin", of.margin)] {
+                expected.push((format!("{name}_{what}"), x));
+            }
+        }
+        expected.push(("active_fraction".to_owned(), record.active_fraction));
+        expected.push(("max_abs_core".to_owned(), record.max_abs_core));
+        expected.push(("max_abs_background".to_owned(), record.max_abs_background));
+        let found: Vec<(String, f64)> = series.columns.iter().cloned().zip(row.iter().copied()).collect();
+        assert_eq!(found, expected);
+    }
+    // Own and other, ID and OOD are apart, so that the test means something.
+    let last = &run.records[40];
+    assert!(last.id.risk < last.ood.risk && last.neurons.own.p != last.neurons.other.p);
+}
+
+/// Every column by its name, from the data and the network of the seed.
+#[test]
+fn columns_of_a_fixed_set_hold_what_their_names_say() {
+    let executor = Executor::detect().unwrap();
+    for (name, config) in configurations().split_off(4) {
+        let Plan::Fixed(spec) = config.plan(3).unwrap() else { panic!("a fixed set") };
+        let toy = Toy::draw(spec.rule, 70, 4, 3, 24, 3).unwrap();
+        let network = Network::init(&spec.architecture, 3).unwrap();
+        let loss = |x: &[f32]| {
+            let mut h = vec![0.0; 70];
+            Dense::new().forward(executor, &network, MatRef::from_row_major(x, 70, 24).unwrap(), &mut h).unwrap();
+            h.iter().zip(&toy.y).map(|(&h, &y)| f64::from(spec.loss.value(h, y))).sum::<f64>() / 70.0
+        };
+        let mut training = Training::new(executor, network.clone(), toy.problem(), spec.loss, spec.optimizer).unwrap();
+        let [core, background] = training.feature_norms(4);
+        let series = series_of(&config, 3);
+        assert_eq!(series.columns, ["step", "train_loss", "test_loss", "core_norm", "background_norm"]);
+        let (row, expected) = (&series.rows[0], [0.0, loss(&toy.train_x), loss(&toy.test_x), core, background]);
+        // Products in other coordinates round otherwise.
+        assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{name}: {row:?}, {expected:?}");
+        assert!((row[1] - row[2]).abs() > 1e-4, "{name}");
+        // And 40 steps later, of which the training's own tests tell.
+        (0..40).for_each(|_| training.advance().unwrap());
+        let losses = [training.train_loss().unwrap(), training.test_loss().unwrap()];
+        let [core, background] = training.feature_norms(4);
+        assert_eq!(series.rows[40], [40.0, losses[0], losses[1], core, background], "{name}");
+    }
+}
+
+/// The time of a run is that of all its stretches.
+#[test]
+fn the_time_before_an_interruption_counts() {
+    let folder = Scratch::new();
+    let (_, config) = configurations().remove(4);
+    let stop = Stop::default();
+    stop.set();
+    run_in(folder.path(), &config, 1, &Options::default(), &stop).unwrap();
+    let path = folder.path().join(CHECKPOINT);
+    let checkpoint = Checkpoint::decode(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::write(&path, Checkpoint { elapsed_seconds: 1e6, ..checkpoint }.encode()).unwrap();
+    let ending = run_in(folder.path(), &config, 1, &Options::default(), &Stop::default()).unwrap();
+    let Ending::Complete(result) = ending else { panic!("not complete") };
+    assert!((1e6..1.1e6).contains(&result.elapsed_seconds), "{}", result.elapsed_seconds);
+}
+
+/// Between two checkpoints lies the time that was asked for, however fast the steps are.
+#[test]
+fn checkpoints_come_no_more_often_than_asked_for() {
+    const EVERY: Duration = Duration::from_millis(40);
+    let folder = Scratch::new();
+    let (_, config) = configurations().remove(4);
+    let seen = Mutex::new(std::collections::BTreeSet::new());
+    let progress = |_: &Progress<'_>| {
+        if let Ok(bytes) = std::fs::read(folder.path().join(CHECKPOINT)) {
+            seen.lock().unwrap().insert(Checkpoint::decode(&bytes).unwrap().step);
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    };
+    let start = Instant::now();
+    let options = Options { checkpoint_every: EVERY, progress: &progress, ..Options::default() };
+    run_in(folder.path(), &config, 1, &options, &Stop::default()).unwrap();
+    let most = (start.elapsed().as_secs_f64() / EVERY.as_secs_f64()) as usize;
+    let seen = seen.into_inner().unwrap();
+    assert!(!seen.is_empty() && seen.len() <= most, "{seen:?} in {:?}", start.elapsed());
 }
 
 #[test]

@@ -295,3 +295,15 @@ fn a_checkpoint_of_another_instruction_set_is_refused() {
     assert_eq!(outcome.status, Some(2), "{outcome:?}");
     assert!(outcome.err.contains("instruction set") && outcome.err.contains("portable"), "{outcome:?}");
 }
+
+/// A result of another instruction set that this machine has is reproduced on that one, bit for bit.
+#[cfg(all(unix, target_arch = "x86_64"))]
+#[test]
+fn a_result_is_reproduced_on_its_own_instruction_set() {
+    let folder = with(SMALL);
+    let mut command = folder.command(&["run", "--config", "run.toml", "--out", "out"]);
+    command.env("FC_ISA", "portable");
+    outcome(command).ok();
+    let again = folder.verify(&["reproduce", "out"]);
+    assert!(again.ok().out.contains("reproduced bit for bit, on portable"), "{again:?}");
+}
