@@ -131,6 +131,19 @@ mod tests {
         assert!(error.contains("none") && error.contains("cannot write"), "{error}");
     }
 
+    /// The temporary file is one on a full disk.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_found_no_room_is_taken_away_and_what_was_there_stays() {
+        let folder = Scratch::new();
+        write(folder.path(), "a.txt", b"one").unwrap();
+        std::os::unix::fs::symlink("/dev/full", temporary(folder.path(), "a.txt")).unwrap();
+        let error = write(folder.path(), "a.txt", b"two").unwrap_err().to_string();
+        assert!(error.contains("a.txt") && error.ends_with("make room and give the same command again"), "{error}");
+        assert_eq!(folder.names(), ["a.txt"]);
+        assert_eq!(fs::read(folder.join("a.txt")).unwrap(), b"one");
+    }
+
     #[test]
     fn folders_are_made_with_their_parents() {
         let folder = Scratch::new();

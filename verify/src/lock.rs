@@ -360,6 +360,39 @@ pub(crate) mod tests {
         assert!(matches!(take(), Attempt::Mine(_)));
     }
 
+    /// Names of machines come twice, in containers above all, and a machine that has started again has no locks any more.
+    #[test]
+    fn a_machine_is_told_by_its_start_and_not_by_its_name() {
+        let folder = Folder::new();
+        let holder = Holder { machine: "another start".to_owned(), beat: 7, ..Holder::this() };
+        fs::write(folder.0.join(LOCK), serde_json::to_vec(&holder).unwrap()).unwrap();
+        assert!(matches!(folder.take(), Attempt::Doubtful(of) if of == holder));
+        let renamed = Holder { host: "renamed".to_owned(), beat: 7, ..Holder::this() };
+        fs::write(folder.0.join(LOCK), serde_json::to_vec(&renamed).unwrap()).unwrap();
+        assert!(matches!(folder.take(), Attempt::Mine(_)));
+    }
+
+    #[test]
+    fn nothing_of_a_longer_record_is_left() {
+        let folder = Folder::new();
+        let holder = Holder { host: "h".repeat(500), ..Holder::this() };
+        fs::write(folder.0.join(LOCK), serde_json::to_vec(&holder).unwrap()).unwrap();
+        let Attempt::Mine(lock) = folder.take() else { panic!() };
+        assert!(matches!(folder.take(), Attempt::Held(Some(holder)) if holder.host == Holder::this().host));
+        lock.release();
+    }
+
+    /// As `sweep status` is asked for by two at once.
+    #[test]
+    fn who_looks_is_no_holder() {
+        let folder = Folder::new();
+        let Attempt::Mine(lock) = folder.take() else { panic!() };
+        drop(lock);
+        let other = File::open(folder.0.join(LOCK)).unwrap();
+        other.try_lock_shared().unwrap();
+        assert!(matches!(look(folder.0.path()).unwrap(), Some((Some(_), false))));
+    }
+
     #[test]
     fn what_stands_in_the_file_is_not_trusted() {
         let folder = Folder::new();

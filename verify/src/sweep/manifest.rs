@@ -317,6 +317,21 @@ mod tests {
         assert_eq!(again.config(2).unwrap().network.m, 16);
     }
 
+    /// Whatever the order of the points: a plan that says too little leads into a full memory.
+    #[test]
+    fn memory_and_time_are_those_of_the_largest_run() {
+        for (sizes, longest) in [("[8, 512]", 1), ("[512, 8]", 0)] {
+            let text = format!("seeds = 3\n[model]\nd_core = 4\nd_bg = 4\n[grid]\n\"network.m\" = {sizes}");
+            let planned = Manifest::plan(Sweep::parse(&text).unwrap()).unwrap();
+            let config = planned.manifest.config(longest).unwrap();
+            assert_eq!(config.network.m, 512);
+            let largest = estimate::memory_bytes(&config, &config.plan(1).unwrap());
+            assert_eq!((planned.manifest.memory_bytes, planned.longest), (largest, longest));
+            // Three seeds of the longer point, and of one that takes less.
+            assert!(planned.longest_runs > 3.0 && planned.longest_runs < 6.0, "{}", planned.longest_runs);
+        }
+    }
+
     #[test]
     fn a_run_that_this_program_takes_otherwise_is_refused() {
         let mut manifest = manifest();

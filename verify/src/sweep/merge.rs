@@ -338,3 +338,72 @@ fn arrays(results: &[(RunResult, Series)], observed: &[Column]) -> Result<Vec<u8
     npz::write(&mut archive, &arrays).map_err(|error| SweepError::File(format!("the series: {error}")))?;
     Ok(archive.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::run::SCHEMA_VERSION;
+    use crate::sweep::grid::Sweep;
+
+    fn manifest(text: &str) -> Manifest {
+        Manifest::plan(Sweep::parse(text).unwrap()).unwrap().manifest
+    }
+
+    #[test]
+    fn parameters_are_under_their_names() {
+        let of = |text: &str| Point::of(&manifest(text), 0).unwrap().parameters.map(cell);
+        let sizes = "[model]\nd_core = 8\nd_bg = 4\n[optimizer]\nlearning_rate = 0.5\nweight_decay = 0.125\n";
+        // Means of 1/2: C = 8/4 and B = 4/4.
+        assert_eq!(of(&format!("{sizes}[grid]")), ["12", "2", "1", "0.5", "0.125"]);
+        let fixed = sizes.replace("[model]", "[model]\nsampling = \"fixed\"");
+        assert_eq!(of(&format!("{fixed}[grid]")), ["12", "", "", "0.5", "0.125"]);
+        assert_eq!(PARAMETERS.map(|(name, _)| name), ["d0", "c", "b", "learning_rate", "weight_decay"]);
+    }
+
+    /// A run of some records, all of which have a number of the run's own.
+    fn result(sampling: Sampling, own: f64, records: usize) -> (RunResult, Series) {
+        let columns: Vec<String> = columns(sampling).into_iter().map(|column| column.name).collect();
+        let rows = (0..records).map(|step| vec![own + step as f64; columns.len()]).collect();
+        let result = RunResult {
+            schema_version: SCHEMA_VERSION,
+            version: String::new(),
+            commit: String::new(),
+            isa: String::new(),
+            cpu: String::new(),
+            threads: 1,
+            interruptions: 0,
+            elapsed_seconds: 0.0,
+            path: String::new(),
+            seed: 1,
+            config: RunConfig::parse("").unwrap(),
+            rows: records as u64,
+            series_crc32: String::new(),
+            last: BTreeMap::new(),
+        };
+        (result, Series { columns, rows })
+    }
+
+    /// Every record beside the number of its run's row in the table, counted from 0; nothing where a run has no such column.
+    #[test]
+    fn records_are_beside_their_runs_rows() {
+        let results =
+            [result(Sampling::Fresh, 100.0, 3), result(Sampling::Fixed, 200.0, 1), result(Sampling::Fresh, 300.0, 2)];
+        let observed = [column("step", "", ""), column("ood_risk", "", ""), column("test_loss", "", "")];
+        let bytes = arrays(&results, &observed).unwrap();
+        let vector = |name: &str| {
+            let (mut array, mut archive) = (vec![], zip::ZipArchive::new(Cursor::new(&bytes)).unwrap());
+            archive.by_name(&format!("{name}.npy")).unwrap().read_to_end(&mut array).unwrap();
+            let header = 10 + usize::from(u16::from_le_bytes([array[8], array[9]]));
+            array[header..].as_chunks::<8>().0.to_vec()
+        };
+        let floats = |name: &str| -> Vec<String> {
+            vector(name).into_iter().map(|entry| cell(f64::from_le_bytes(entry))).collect()
+        };
+        assert_eq!(vector("row"), [0i64, 0, 0, 1, 2, 2].map(i64::to_le_bytes));
+        assert_eq!(floats("step"), ["100", "101", "102", "200", "300", "301"]);
+        assert_eq!(floats("ood_risk"), ["100", "101", "102", "", "300", "301"]);
+        assert_eq!(floats("test_loss"), ["", "", "", "200", "", ""]);
+    }
+}

@@ -302,3 +302,23 @@ impl Bar {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slurm_job_keeps_as_many_cores_busy_as_it_was_given() {
+        let of = |variables: &[(&str, &str)]| {
+            given_cores(|name| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(of(&[]), cores());
+        assert_eq!(of(&[("SLURM_CPUS_PER_TASK", "1")]), 1);
+        assert_eq!(of(&[("SLURM_CPUS_ON_NODE", "1")]), 1);
+        // What the task was given, and not the whole node's.
+        assert_eq!(of(&[("SLURM_CPUS_PER_TASK", "1"), ("SLURM_CPUS_ON_NODE", "64")]), 1);
+        assert_eq!(of(&[("SLURM_CPUS_PER_TASK", "100000")]), cores());
+        assert_eq!(of(&[("SLURM_CPUS_PER_TASK", "0")]), 1);
+        assert_eq!(of(&[("SLURM_CPUS_PER_TASK", "many")]), cores());
+    }
+}

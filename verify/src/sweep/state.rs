@@ -141,3 +141,42 @@ impl Failure {
         Ok(Some(reason.replace(char::is_control, " ")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::scratch::Scratch;
+
+    /// A run's folder with the record of a holder that has died, or of another machine's, last moved on `age` ago.
+    fn left(here: bool, age: Duration) -> Scratch {
+        let folder = Scratch::new();
+        let mut holder = serde_json::to_value(Holder::this()).unwrap();
+        if !here {
+            holder["machine"] = "another".into();
+        }
+        fs::write(folder.join(lock::LOCK), serde_json::to_vec(&holder).unwrap()).unwrap();
+        let file = fs::File::options().write(true).open(folder.join(lock::LOCK)).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_record_without_a_lock_is_a_death_here_and_elsewhere_one_if_it_is_old() {
+        let by = Some(Holder::this().to_string());
+        let (new, old) = (Duration::ZERO, 2 * PATIENCE);
+        for (here, age, expected) in [
+            (true, new, State::Stale { by: by.clone() }),
+            (true, old, State::Stale { by: by.clone() }),
+            (false, new, State::Running { by: by.clone() }),
+            (false, old, State::Stale { by }),
+        ] {
+            assert_eq!(State::of(left(here, age).path()).unwrap(), expected, "here: {here}, {age:?} ago");
+        }
+        // What it left counts for more than who it was.
+        let folder = left(false, new);
+        fs::write(folder.join(run::RESULT), "").unwrap();
+        assert_eq!(State::of(folder.path()).unwrap(), State::Complete);
+    }
+}

@@ -180,3 +180,61 @@ fn clear(folder: &Path) -> Result<(), SweepError> {
     let error = folder.join(ERROR);
     fs::remove_file(&error).map_err(SweepError::io("remove", &error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::Holder;
+    use crate::run::{CHECKPOINT, PREVIOUS};
+    use crate::scratch::{Scratch, names};
+    use crate::sweep::grid::Sweep;
+    use crate::sweep::state::Failure;
+
+    /// A planned sweep of two runs.
+    fn sweep() -> (Scratch, Manifest) {
+        let dir = Scratch::new();
+        let manifest = Manifest::plan(Sweep::parse("seeds = 2\n[grid]").unwrap()).unwrap().manifest;
+        manifest.write(dir.path()).unwrap();
+        manifest.runs().for_each(|run| fs::create_dir(folder(dir.path(), run.id)).unwrap());
+        (dir, manifest)
+    }
+
+    #[test]
+    fn a_failed_run_begins_anew_without_anything_of_before() {
+        let (dir, manifest) = sweep();
+        let run = manifest.runs().next().unwrap();
+        let own = folder(dir.path(), run.id);
+        for name in [CHECKPOINT, PREVIOUS, ".checkpoint.bin.tmp"] {
+            fs::write(own.join(name), "").unwrap();
+        }
+        let failure = Failure {
+            id: run.id.to_owned(),
+            seed: run.seed,
+            error: "step 3".to_owned(),
+            version: String::new(),
+            commit: String::new(),
+            by: String::new(),
+        };
+        failure.write(&own).unwrap();
+        assert_eq!(retry(dir.path(), &manifest).unwrap(), Retried { failed: 1, stale: 0 });
+        assert_eq!(names(&own), [LOCK]);
+        assert!(states(dir.path(), &manifest).unwrap().iter().all(|(_, state)| *state == State::Waiting));
+    }
+
+    /// Whoever asks for a retry has seen that the other machine is silent: nobody waits for it a second time.
+    #[test]
+    fn another_machines_stale_run_goes_on_at_once() {
+        let (dir, manifest) = sweep();
+        let own = folder(dir.path(), manifest.runs().nth(1).unwrap().id);
+        let mut holder = serde_json::to_value(Holder::this()).unwrap();
+        holder["machine"] = "another".into();
+        fs::write(own.join(LOCK), serde_json::to_vec(&holder).unwrap()).unwrap();
+        let ago = std::time::SystemTime::now() - 2 * crate::lock::PATIENCE;
+        fs::File::options().write(true).open(own.join(LOCK)).unwrap().set_modified(ago).unwrap();
+        fs::write(own.join(CHECKPOINT), "").unwrap();
+        assert_eq!(retry(dir.path(), &manifest).unwrap(), Retried { failed: 0, stale: 1 });
+        let states: Vec<State> = states(dir.path(), &manifest).unwrap().into_iter().map(|(_, state)| state).collect();
+        assert_eq!(states, [State::Waiting, State::Interrupted]);
+        assert!(own.join(CHECKPOINT).is_file());
+    }
+}
