@@ -277,3 +277,124 @@ pub(super) fn linear_text(readings: &[Reading]) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use feature_contamination::mlp::Activation;
+
+    use super::super::COLUMNS;
+    use super::super::setting::Sizes;
+    use super::*;
+    use crate::studies::Observed;
+
+    /// The ends of a run: ID and OOD loss, core and background over their start, which is 2.
+    type Ends = [f64; 4];
+
+    /// Runs of the theory's setting and of its linear network with these ends, one a seed.
+    fn results(relu: &[Ends], linear: &[Ends]) -> Results {
+        let sizes = Sizes { seeds: relu.len() as u64, ..Sizes::QUICK };
+        let records = sizes.schedule(&Setting::THEORY).len();
+        let run = |ends: &Ends| {
+            let series = |column: usize| {
+                let (start, end) = if column < CORE { (1.0, ends[column]) } else { (2.0, 2.0 * ends[column]) };
+                let values = (0..records).map(|at| if at + 1 == records { end } else { start });
+                (COLUMNS[column].to_owned(), values.collect())
+            };
+            Arc::new(Observed { series: (0..4).map(series).collect(), ..Observed::default() })
+        };
+        let runs = relu.iter().chain(linear).map(run).collect();
+        Results::new(sizes, vec![Setting::THEORY, Setting::THEORY.control()], runs)
+    }
+
+    fn reading(relu: &[Ends], linear: &[Ends]) -> Reading {
+        Reading::of(&results(relu, linear), &Setting::THEORY).unwrap()
+    }
+
+    const LINEAR: [Ends; 3] = [[0.1, 0.2, 4.0, 0.5], [0.1, 0.2, 4.0, 0.25], [0.1, 0.2, 4.0, 0.5]];
+    /// As the paper says, in every seed.
+    const SEEN: [Ends; 3] = [[0.1, 0.9, 6.0, 3.0], [0.2, 0.8, 8.0, 2.0], [0.3, 0.9, 7.0, 4.0]];
+
+    fn seeds(count: usize) -> Count {
+        Count { seeds: count, of: 3 }
+    }
+
+    #[test]
+    fn a_reading_has_the_numbers_of_its_runs() {
+        let reading = reading(&SEEN, &LINEAR);
+        let close = |spread: Spread, expected: [f64; 3]| {
+            let found = [spread.median, spread.least, spread.most];
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}, {expected:?}");
+        };
+        close(reading.background, [3.0, 2.0, 4.0]);
+        close(reading.core, [7.0, 6.0, 8.0]);
+        close(reading.id_loss, [0.2, 0.1, 0.3]);
+        close(reading.ood_loss, [0.9, 0.8, 0.9]);
+        let comparison = reading.comparison.as_ref().unwrap();
+        // 3/0.5, 2/0.25 and 4/0.5; seed by seed.
+        close(comparison.background, [8.0, 6.0, 8.0]);
+        close(comparison.gap, [0.6, 0.6, 0.8]);
+        close(comparison.linear_gap, [0.1, 0.1, 0.1]);
+        assert_eq!((reading.grows, comparison.more_background, comparison.wider_gap), (seeds(3), seeds(3), seeds(3)));
+        let control = Reading::of(&results(&SEEN, &LINEAR), &Setting::THEORY.control()).unwrap();
+        assert!(control.comparison.is_none() && control.seen().is_none() && control.grows == seeds(0));
+    }
+
+    /// Each of the three things by itself makes the statement one that is not seen, and is the one that is said.
+    #[test]
+    fn the_statement_is_seen_if_all_three_things_come_out_in_every_seed() {
+        let text = |relu: &[Ends], linear: &[Ends]| {
+            let results = results(relu, linear);
+            let all = [Setting::THEORY, Setting::THEORY.control()].map(|of| Reading::of(&results, &of).unwrap());
+            verdict_text(&all, |_| "ReLU".to_owned())
+        };
+        assert_eq!(reading(&SEEN, &LINEAR).seen(), Some(true));
+        assert!(reading(&SEEN, &LINEAR).against().is_empty());
+        assert!(text(&SEEN, &LINEAR).contains("statement is seen in all 3 seeds with ReLU"));
+
+        // In one seed the background shrinks, if less than the linear network's.
+        let mut shrinks = SEEN;
+        shrinks[1][BACKGROUND] = 0.75;
+        let of = reading(&shrinks, &LINEAR);
+        assert_eq!((of.seen(), of.grows), (Some(false), seeds(2)));
+        assert_eq!(of.against(), ["background 3 × its start, grown in 2 of 3 seeds"]);
+        let said = text(&shrinks, &LINEAR);
+        assert!(
+            said.contains("does not end above its start in every seed; yet in all 3 seeds it ends above"),
+            "{said}"
+        );
+
+        // In one the linear network learns more of it.
+        let mut linear = LINEAR;
+        linear[2][BACKGROUND] = 5.0;
+        let of = reading(&SEEN, &linear);
+        assert_eq!(of.comparison.as_ref().unwrap().more_background, seeds(2));
+        assert_eq!((of.seen(), of.against().len()), (Some(false), 1));
+        assert!(of.against()[0].contains("the linear network's, above it in 2 of 3 seeds"), "{:?}", of.against());
+        assert!(text(&SEEN, &linear).starts_with("Not in every seed with ReLU: background"));
+
+        // In one the shift costs the linear network more.
+        let mut linear = LINEAR;
+        linear[0][OOD] = 1.9;
+        let of = reading(&SEEN, &linear);
+        assert_eq!(of.comparison.as_ref().unwrap().wider_gap, seeds(2));
+        assert_eq!(of.seen(), Some(false));
+        assert_eq!(of.against(), ["OOD − ID loss 0.6 beside the linear network's 0.1, wider in 2 of 3 seeds"]);
+
+        // In one the background shrinks, and in one the shift costs less: it is not said that only one thing is missing.
+        let said = text(&shrinks, &linear);
+        assert!(said.starts_with("Not in every seed with ReLU: ") && said.contains("; OOD − ID loss"), "{said}");
+    }
+
+    #[test]
+    fn bands_are_quantiles_and_lines_medians() {
+        let results = results(&SEEN, &LINEAR);
+        let group = results.of(&Setting::THEORY).unwrap();
+        let last = *group.band(BACKGROUND).last().unwrap();
+        assert_eq!((last.x, last.y), (2000.0, 6.0));
+        // The 10 % quantile of 4, 6 and 8 is a fifth of the way from the first to the second.
+        assert!((last.lo - 4.4).abs() < 1e-12 && (last.hi - 7.6).abs() < 1e-12, "{last:?}");
+        assert_eq!(results.of(&Setting::THEORY.with(Activation::Gelu)).map(|group| group.runs.len()), None);
+    }
+}

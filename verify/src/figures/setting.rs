@@ -214,3 +214,34 @@ impl Sizes {
         Some(weight)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_has_the_iterations_and_the_optimiser_of_the_script() {
+        let deep = Setting { layers: 3, frozen_output: true, ..Setting::DEFAULT };
+        let sizes = Sizes::PAPER;
+        assert_eq!([Setting::THEORY, Setting::DEFAULT, deep].map(|of| sizes.iterations(&of)), [20_000, 4_000, 500]);
+        let schedule = sizes.schedule(&Setting::DEFAULT);
+        assert!(schedule[..3] == [0, 3, 10] && schedule.last() == Some(&4_000) && schedule.is_sorted(), "{schedule:?}");
+        let optimizer = sizes.optimizer(&Setting::THEORY);
+        assert_eq!(
+            optimizer,
+            Optimizer { method: Method::Sgd { momentum: 0.9 }, learning_rate: 1e-3, weight_decay: 1e-3 }
+        );
+    }
+
+    /// A weight without gradient, by the optimisers' own formulas.
+    #[test]
+    fn decay_alone_is_what_the_recursion_leaves() {
+        let sizes = Sizes { iterations: [2_000, 2_000, 2_000], ..Sizes::PAPER };
+        let alone = |method| sizes.decay_alone(&Setting { method, ..Setting::DEFAULT });
+        assert!((alone(Method::AdamW).unwrap() - (1.0f64 - 1e-6).powi(2_000)).abs() < 1e-12);
+        // With momentum the steps are ten times as long, the first ones, of which 9 are missing in the end, apart.
+        let slow = alone(SGD).unwrap();
+        assert!((slow - (1.0f64 - 1e-5).powi(1_991)).abs() < 1e-5, "{slow}");
+        assert_eq!(alone(Method::Adam), None);
+    }
+}
