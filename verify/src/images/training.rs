@@ -327,6 +327,31 @@ mod tests {
         assert_eq!(observed, run(&spec(Border::None), Executor::detect().unwrap()).unwrap());
     }
 
+    /// What a run shows of itself, and judges itself by, are images that it was not trained on, in either border.
+    #[test]
+    fn networks_are_judged_on_images_that_were_held_out() {
+        let spec = Spec { steps: 1, ..spec(Border::Tint { low: 0.0, high: 0.7 }) };
+        let observed = run(&spec, Executor::detect().unwrap()).unwrap();
+        let digits = Digits::load().unwrap();
+        let (_, held_out) = split(digits.len(), spec.seed);
+        for (name, sign) in [("examples.id", 1.0), ("examples.ood", -1.0)] {
+            let images = observed.series(name).chunks_exact(PIXELS).zip(&held_out);
+            assert_eq!(images.len(), EXAMPLES);
+            for (at, (image, &index)) in images.enumerate() {
+                assert_eq!(observed.series("examples.digit")[at], f64::from(digits.digits[index]));
+                for (pixel, &input) in image.iter().enumerate() {
+                    match inside(pixel) {
+                        Some(place) => {
+                            let expected = f64::from(digits.image(index)[place]) - 0.3;
+                            assert!((input - expected).abs() < 1e-6, "{name} {at}: {input}, {expected}");
+                        }
+                        None => assert!((0.0..=0.7).contains(&(sign * input)), "{name} {at}: {input}"),
+                    }
+                }
+            }
+        }
+    }
+
     /// Accuracy, loss and frequencies of a network of two neurons by hand.
     #[test]
     fn a_look_sees_what_a_plain_loop_sees() {

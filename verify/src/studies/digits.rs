@@ -484,3 +484,74 @@ fn neurons_figure(without: &[&Observed], tint: &[&Observed], centred: &[&Observe
         ],
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::model::Verdict;
+
+    /// A run by hand: risks and accuracies in the border of training and in the shifted one, and four neurons, the last of
+    /// them dead.
+    fn observed([id_risk, ood_risk, id_accuracy, ood_accuracy]: [f64; 4], along: [f64; 3]) -> Arc<Observed> {
+        let numbers = [
+            ("id.risk", id_risk),
+            ("ood.risk", ood_risk),
+            ("id.accuracy", id_accuracy),
+            ("ood.accuracy", ood_accuracy),
+        ];
+        let [a, b, c] = along;
+        let series = [
+            ("early.asymmetry", vec![1.0, -1.0, 2.0, 0.0]),
+            ("early.along", vec![a, b, c, 0.0]),
+            ("along", vec![a, b, c, 9.0]),
+            ("own", vec![1.0, 0.5, 0.0, 0.0]),
+            ("oth", vec![0.5, 0.5, 0.5, 0.0]),
+            ("sign", vec![1.0, 1.0, -1.0, -1.0]),
+        ];
+        Arc::new(Observed {
+            numbers: numbers.map(|(name, x)| (name.to_owned(), x)).into(),
+            series: series.map(|(name, values)| (name.to_owned(), values)).into(),
+        })
+    }
+
+    /// Every number is one that only its own check should see.
+    #[test]
+    fn every_check_looks_at_its_own_networks_and_domain() {
+        let ladder = |run: Arc<Observed>| Ladder { factor: "", rungs: vec![Rung { size: 0.0, runs: vec![run; 3] }] };
+        // Half of what eq. (7) says: its prediction is the mean of the tint times √80 times the asymmetry.
+        let half = 0.5 * 0.35 * 80f64.sqrt();
+        let ladders = [
+            observed([0.1, 0.125, 0.96, 0.955], [0.0; 3]),
+            observed([0.1, 0.8, 0.96, 0.76], [half, -half, 2.0 * half]),
+            observed([0.1, 0.25, 0.96, 0.88], [1.0, 1.0, 0.0]),
+            observed([0.1, 0.2, 0.95, 0.9], [0.5; 3]),
+        ]
+        .map(ladder);
+        let settings = Settings::profile("quick").unwrap();
+        let judgement = Digits.judge(&settings, &ladders).unwrap();
+        let expected = [
+            1.0,
+            0.5,
+            0.0,
+            2.0 / 3.0,
+            (8.0f64 / 1.25).ln(),
+            (6.0f64 / 1.125).ln(),
+            (8.0f64 / 2.5).ln(),
+            (8.0f64 / 2.0).ln(),
+            0.005,
+        ];
+        assert_eq!(judgement.checks.len(), expected.len());
+        for (check, expected) in judgement.checks.iter().zip(expected) {
+            assert!((check.measured - expected).abs() < 1e-9, "{}: {}", check.quantity, check.measured);
+            assert_eq!(check.verdict, Verdict::Holds, "{}", check.quantity);
+        }
+        let assumption = &judgement.assumptions[0];
+        assert!(assumption.met && assumption.text.contains("here 95.0 % at least"), "{}", assumption.text);
+        // Where nothing is shifted, nothing is lost.
+        let [without, _, centred, diverse] = ladders;
+        let tint = ladder(observed([0.1, 0.1, 0.96, 0.96], [half, -half, 2.0 * half]));
+        let verdicts = Digits.judge(&settings, &[without, tint, centred, diverse]).unwrap().checks;
+        let broken: Vec<usize> = (0..9).filter(|&at| verdicts[at].verdict == Verdict::Violated).collect();
+        assert_eq!(broken, [4, 5, 6, 7]);
+    }
+}

@@ -451,6 +451,7 @@ fn scatter(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::model::Verdict;
 
     fn spec(outputs: usize, activation: Activation) -> Spec {
         Spec {
@@ -489,6 +490,72 @@ mod tests {
         assert_eq!(accuracy(&[0.5, -1.0, 0.0, 2.0], &[1.0, 1.0, 1.0, 1.0]), 0.5);
     }
 
+    /// Weights start with deviation 1/√d: of a million times as many dimensions the outputs are a thousandth.
+    #[test]
+    fn the_start_is_as_small_as_the_ambient_dimension_makes_it() {
+        let error_of = |d: u64| {
+            let spec = Spec { d, steps: 1, learning_rate: 1e-12, ..spec(3, Activation::Relu) };
+            (last(&run(&spec, Executor::detect().unwrap()).unwrap(), "id-error") - 1.0).abs()
+        };
+        // |h − r|²/|r|² − 1 is −2⟨h, r⟩/|r|² and little else.
+        let (few, many) = (error_of(1 << 10), error_of(1 << 30));
+        assert!(few < 0.5 && (few / many - 1024.0).abs() < 300.0, "{few}, {many}");
+    }
+
+    /// A probe that was fitted to the examples that it is judged on is right about as many as it has weights.
+    #[test]
+    fn probes_are_judged_on_examples_that_they_have_not_seen() {
+        let losses = |outputs: usize| {
+            let spec = Spec { eval_samples: outputs + 1, ..spec(outputs, Activation::Identity) };
+            last(&run(&spec, Executor::detect().unwrap()).unwrap(), "id-loss")
+        };
+        assert!(losses(6) > 0.1, "{}", losses(6));
+    }
+
+    /// Runs by hand: every number is one that only its own check should see.
+    #[test]
+    fn every_check_looks_at_its_own_student_and_domain() {
+        let observed = |[id_error, ood_error, id_loss, ood_loss, up]: [f64; 5]| {
+            let series = [
+                ("step", 2.0, 4.0),
+                ("id-error", 1.0, id_error),
+                ("ood-error", 1.0, ood_error),
+                ("id-loss", 1.0, id_loss),
+                ("ood-loss", 1.0, ood_loss),
+                ("id-accuracy", 0.5, 0.9),
+                ("ood-accuracy", 0.5, 0.8),
+            ];
+            let numbers = [
+                ("id-teacher-loss", 0.3),
+                ("ood-teacher-loss", 0.4),
+                ("id-teacher-accuracy", 0.9),
+                ("ood-teacher-accuracy", 0.9),
+                ("background-up", up),
+            ];
+            Arc::new(Observed {
+                numbers: numbers.map(|(name, x)| (name.to_owned(), x)).into(),
+                series: series.map(|(name, first, last)| (name.to_owned(), vec![first, last])).into(),
+            })
+        };
+        let ladder = |values| Ladder { factor: "m", rungs: vec![Rung { size: 8.0, runs: vec![observed(values); 3] }] };
+        let [relu, straight] = [[0.02, 0.875, 0.3125, 1.4, 0.95], [0.01, 0.03, 0.3, 0.4125, 0.5]].map(ladder);
+        let judged = |ladders: [&Ladder<Arc<Observed>>; 3]| {
+            let settings = Settings::profile("quick").unwrap();
+            let checks = Distillation.judge(&settings, &ladders.map(Clone::clone)).unwrap().checks;
+            let measured: Vec<f64> = checks.iter().map(|check| check.measured).collect();
+            (measured, checks.iter().map(|check| check.verdict).collect::<Vec<_>>())
+        };
+        let (measured, verdicts) = judged([&relu, &straight, &relu]);
+        for (found, expected) in measured.iter().zip([0.02, 0.875, 0.0125, 1.0, 0.95, 0.03, 0.0125]) {
+            assert!((found - expected).abs() < 1e-12, "{measured:?}");
+        }
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Holds), "{verdicts:?}");
+        // The students in each other's place: of the checks, the two on the ID fit stand.
+        let (_, verdicts) = judged([&straight, &relu, &relu]);
+        let stand: Vec<bool> = verdicts.iter().map(|verdict| *verdict == Verdict::Holds).collect();
+        assert_eq!(stand, [true, false, true, false, false, false, false]);
+    }
+
     #[test]
     fn students_of_either_kind_fit_and_one_generalises() {
         let executor = Executor::detect().unwrap();
@@ -501,6 +568,8 @@ mod tests {
         }
         assert!(last(&straight, "ood-error") < 0.1, "{straight:?}");
         assert!(last(&relu, "ood-error") > 3.0 * last(&relu, "id-error"), "{relu:?}");
+        // The background is above 0, and so is its push.
+        assert!(relu.number("background-up") > 0.7, "{relu:?}");
         assert_eq!(observed(Activation::Relu), relu);
     }
 }

@@ -441,6 +441,44 @@ mod tests {
         assert_ne!(sample(0.5, 2.0, 4).0, diverse);
     }
 
+    /// The means are drawn from random numbers of their own: they tell nothing of the features beside them.
+    #[test]
+    fn a_mean_is_independent_of_the_features_and_of_the_label() {
+        let executor = Executor::detect().unwrap();
+        const N: usize = 4096;
+        let sample =
+            |spread| spec(0.5, 1.0, Activation::Relu).sample(executor, [0.5, spread], N, Purpose::Train, 3).unwrap();
+        let ((plain, labels), (diverse, _)) = (sample(0.0), sample(1.0));
+        let mean: Vec<f64> =
+            diverse.chunks(16).zip(plain.chunks(16)).map(|(x, plain)| f64::from(x[8] - plain[8])).collect();
+        let correlation = |of: &dyn Fn(usize) -> f64| {
+            let centre = |values: Vec<f64>| {
+                let middle = values.iter().sum::<f64>() / N as f64;
+                values.into_iter().map(|x| x - middle).collect::<Vec<f64>>()
+            };
+            let (a, b) = (centre(mean.clone()), centre((0..N).map(of).collect()));
+            let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            sum(&a, &b) / (sum(&a, &a) * sum(&b, &b)).sqrt()
+        };
+        // Of independent ones the deviation is 1/64; five of them.
+        assert!(correlation(&|i| labels[i].into()).abs() < 5.0 / 64.0);
+        for j in 0..16 {
+            let found = correlation(&|i| f64::from(plain[16 * i + j]).abs());
+            assert!(found.abs() < 5.0 / 64.0, "feature {j}: {found}");
+        }
+    }
+
+    #[test]
+    fn weights_decay_as_the_task_says() {
+        let executor = Executor::detect().unwrap();
+        let core = |weight_decay| {
+            let spec = Spec { weight_decay, ..spec(0.5, 0.0, Activation::Relu) };
+            run(&spec, executor).unwrap().number("early-core")
+        };
+        // A decay of 1/12 a step leaves little of 48 steps' growth.
+        assert!(core(2.0 / 3.0) < 0.5 * core(0.0), "{}, {}", core(2.0 / 3.0), core(0.0));
+    }
+
     #[test]
     fn what_is_observed_is_what_it_is_said_to_be() {
         let executor = Executor::detect().unwrap();

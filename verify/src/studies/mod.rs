@@ -139,3 +139,31 @@ impl Observed {
         self.series.get(name).map_or(&[], Vec::as_slice)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// An interval over replicates that are one and the same has no width, and every check on it is sure of itself.
+    #[test]
+    fn replicates_are_apart() {
+        let settings = Settings::profile("quick").unwrap();
+        for study in all() {
+            for ladder in study.plan(&settings) {
+                for rung in &ladder.rungs {
+                    let seeds: BTreeSet<String> =
+                        rung.runs.iter().map(|task| task.parameters()["seed"].to_string()).collect();
+                    let id = study.id();
+                    assert!(
+                        rung.runs.len() > 1 && seeds.len() == rung.runs.len(),
+                        "{id}, {} = {}",
+                        ladder.factor,
+                        rung.size
+                    );
+                }
+            }
+        }
+    }
+}
