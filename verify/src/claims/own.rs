@@ -240,6 +240,10 @@ mod tests {
     }
 
     fn judged(ladder: &str) -> Judgement {
+        judged_runs(ladder).2
+    }
+
+    fn judged_runs(ladder: &str) -> (Settings, Vec<Measured>, Judgement) {
         let settings = settings(ladder);
         let claim = Own::all(&settings)[0];
         let ladders = claim.plan(&settings);
@@ -247,7 +251,9 @@ mod tests {
         plan.add(&ladders);
         let executor = feature_contamination::Executor::detect().unwrap();
         let runs = crate::execute::run_all(&plan, executor, 2, &|_| ()).unwrap().runs;
-        claim.judge(&settings, &plan.resolve(&ladders, &runs).unwrap()).unwrap()
+        let measured = plan.resolve(&ladders, &runs).unwrap();
+        let judgement = claim.judge(&settings, &measured).unwrap();
+        (settings, measured, judgement)
     }
 
     #[test]
@@ -277,6 +283,64 @@ mod tests {
             for panel in &figure.panels {
                 assert!(panel.series.iter().all(|series| series.points.len() == 2), "{factor}: {}", panel.y.label);
             }
+        }
+    }
+
+    #[test]
+    fn an_observable_is_the_one_of_its_name_at_the_time_that_is_asked_for() {
+        let settings = settings("factor = \"m\"\nsizes = [32]\n");
+        let ladders = Own::all(&settings)[0].plan(&settings);
+        let spec = ladders[0].runs().next().unwrap();
+        let run = feature_contamination::simulate(spec, feature_contamination::Executor::detect().unwrap()).unwrap();
+        // Of the model: 8 m/(η√d), and 8 and 24 m/(ηd₀), η d₀/m being 1/8.
+        let d0 = spec.data.d0() as f64;
+        let steps = [8.0 * 8.0 * d0 / (spec.d as f64).sqrt(), 64.0, 192.0];
+        for (at, step) in [At::T0, At::T1, At::T2].into_iter().zip(steps) {
+            let record = run.at(step.round() as u64).unwrap();
+            for (observable, expected) in [
+                (Observable::POwn, median(&record.neurons.own.p)),
+                (Observable::POth, median(&record.neurons.other.p)),
+                (Observable::Core, median(&run.aligned_core(record))),
+                (Observable::Background, median(&record.neurons.background)),
+                (Observable::IdRisk, record.id.risk),
+                (Observable::OodRisk, record.ood.risk),
+                (Observable::IdMargin, record.id.margin),
+                (Observable::OodMargin, record.ood.margin),
+            ] {
+                assert_eq!(value(&settings, &run, observable, at), expected, "{observable:?} at {at:?}");
+            }
+        }
+        let t2 = run.at(192).unwrap();
+        assert!(t2.id.risk < t2.ood.risk && t2.id.margin > t2.ood.margin);
+    }
+
+    /// Measured over predicted, run by run, and not the other way round.
+    #[test]
+    fn a_ratio_is_over_its_prediction() {
+        let (settings, ladders, judgement) = judged_runs(
+            "factor = \"m\"\nsizes = [8]\n[[ladder.check]]\nobservable = \"p_oth\"\nat = \"t2\"\nof = \"ratio\"\nhigh = \
+             9.0\n",
+        );
+        let of = |run: &Trajectory| value(&settings, run, Observable::POth, At::T2);
+        let expected = ladders[0].runs().map(|run| of(run) / of(&gated(run))).sum::<f64>() / 3.0;
+        assert!((expected - 1.0).abs() > 0.01, "{expected}: take another place");
+        assert!((judgement.checks[0].measured - expected).abs() < 1e-12, "{}", judgement.checks[0].measured);
+    }
+
+    #[test]
+    fn a_statement_has_the_bounds_of_the_file() {
+        let check = |bounds: &str| {
+            format!("[[ladder.check]]\nobservable = \"ood_risk\"\nat = \"t2\"\nof = \"ratio\"\n{bounds}")
+        };
+        for (bounds, words) in [
+            ("low = 0.5\n", "above 0.5"),
+            ("high = 0.5\n", "below 0.5"),
+            ("low = 0.5\nhigh = 2.0\n", "between 0.5 and 2"),
+            ("", "of any value"),
+        ] {
+            let settings = settings(&format!("factor = \"m\"\nsizes = [32, 64]\n{}", check(bounds)));
+            let statement = Own::all(&settings)[0].statement();
+            assert_eq!(statement, format!("Along neurons m: R_OOD at T₂ over its prediction {words}."));
         }
     }
 

@@ -492,6 +492,33 @@ mod tests {
             }
         }
         assert!(!list.rows.is_empty() && list.rows.iter().all(|row| row.len() == list.columns.len()));
+        for row in &list.rows {
+            // A number with its sign; an end that is open has none.
+            let number = |text: &str, open: f64| match text.replace('−', "-").replace('\u{202f}', "").parse() {
+                Ok(x) => x,
+                Err(_) => open,
+            };
+            let (from, to) = row[7].split_once(" to ").unwrap_or_else(|| panic!("{row:?}"));
+            assert!(number(from, f64::NEG_INFINITY) <= number(to, f64::INFINITY), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_cell_counts_the_checks_that_hold() {
+        let check = |low: f64, high: f64| {
+            let estimate = crate::claims::check::Estimate { value: low, interval: [low, high], confidence: 0.9 };
+            crate::claims::check::check(
+                "x",
+                "Paper: Thm 1",
+                estimate,
+                None,
+                crate::claims::check::Rule::at_most(1.0, "x"),
+            )
+        };
+        let (holds, open, violated) = (check(0.0, 0.5), check(0.0, 2.0), check(2.0, 3.0));
+        assert_eq!(cell(&[holds.clone(), holds.clone()]), "holds 2/2");
+        assert_eq!(cell(&[holds.clone(), open.clone(), open.clone()]), "open 1/3");
+        assert_eq!(cell(&[violated, holds, open]), "violated 1/3");
     }
 
     #[test]
@@ -510,6 +537,122 @@ mod tests {
                 assert!(!switch.name.contains("rescaled") || a.steps == b.steps, "{}", switch.name);
             }
         }
+    }
+
+    /// What a switch does is what its name says, in numbers.
+    #[test]
+    fn switches_do_what_their_names_say() {
+        let settings = settings(1).unwrap();
+        let plain = ladders::features(&settings)[0].runs().next().unwrap().clone();
+        let (m, d0) = (plain.m as f64, plain.data.d0());
+        let changed = |name: &str| {
+            let switch = SWITCHES.iter().find(|switch| switch.name == name).unwrap_or_else(|| panic!("{name}"));
+            let mut changed = settings.clone();
+            (switch.settings)(&mut changed);
+            let spec = switch.apply(ladders::features(&changed))[0].runs().next().unwrap().clone();
+            (spec, changed)
+        };
+        let variant = |name: &str| changed(name).0.variant.unwrap();
+        let none = Variant::default();
+        for (name, expected) in [
+            ("logistic", Variant { loss: Loss::Logistic, ..none.clone() }),
+            ("logistic, time rescaled", Variant { loss: Loss::Logistic, rescaled: true, ..none.clone() }),
+            ("squared", Variant { loss: Loss::Mse, ..none.clone() }),
+            ("squared, time rescaled", Variant { loss: Loss::Mse, rescaled: true, ..none.clone() }),
+            ("momentum 0.9", Variant { momentum: 0.9, ..none.clone() }),
+            ("momentum 0.9, time rescaled", Variant { momentum: 0.9, rescaled: true, ..none.clone() }),
+            ("output trained, η_a = η/m²", Variant { output_rate: 1.0 / (m * m), ..none.clone() }),
+            ("output trained, η_a = η/m", Variant { output_rate: 1.0 / m, ..none.clone() }),
+            ("output trained, η_a = η", Variant { output_rate: 1.0, ..none.clone() }),
+            ("biases", Variant { biases: true, ..none.clone() }),
+            ("5 % misread", Variant { label_noise: 0.05, ..none.clone() }),
+            ("20 % misread", Variant { label_noise: 0.2, ..none.clone() }),
+            ("20 % misread, time rescaled", Variant { label_noise: 0.2, rescaled: true, ..none.clone() }),
+            ("classes 60 : 40", Variant { positive: 0.6, ..none.clone() }),
+            ("classes 80 : 20", Variant { positive: 0.8, ..none.clone() }),
+        ] {
+            assert_eq!(variant(name), expected, "{name}");
+        }
+        for (name, times) in
+            [("random, 16 d₀ dimensions", 16), ("random, 4 d₀ dimensions", 4), ("random, d₀ dimensions", 1)]
+        {
+            assert_eq!(variant(name).dictionary, Dictionary::Random { dimensions: times * d0 }, "{name}");
+        }
+        for (name, share) in [("every overlap 0.1/d₀", 0.1), ("every overlap 1/d₀", 1.0)] {
+            assert_eq!(variant(name).dictionary, Dictionary::Equal { overlap: share / d0 as f64 }, "{name}");
+        }
+        for (name, factor) in [("step size × 4", 4.0), ("step size × 16", 16.0)] {
+            let (spec, _) = changed(name);
+            assert!((spec.learning_rate / plain.learning_rate / factor - 1.0).abs() < 1e-12, "{name}");
+        }
+        for (name, batch) in [("batch / 8", plain.batch / 8), ("batch / 64", plain.batch / 64), ("batch of 1", 1)] {
+            assert_eq!(changed(name).0.batch, batch, "{name}");
+        }
+        for (name, core, background) in
+            [("means 0.6 core, 0.4 background", 0.6, 0.4), ("means 0.4 core, 0.6 background", 0.4, 0.6)]
+        {
+            let data = changed(name).0.data;
+            let means = [&data.core, &data.background, &data.background_ood].map(|group| group.moments()[0].mean());
+            let expected = [core, background, -background];
+            assert!(means.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{name}: {means:?}");
+        }
+        // Growth goes as ηtμ² and the start is left behind at ηtμ: of coins of 0.3, after 25/9 and 5/3 of the time.
+        for (name, p) in [
+            ("coins, Pr[1] = 0.5", 0.5),
+            ("coins, Pr[1] = 0.3, time rescaled", 0.3),
+            ("coins, Pr[1] = 0.1, time rescaled", 0.1),
+            ("heavy tail, Beta(1/4, 1), time rescaled", 0.2),
+        ] {
+            let (spec, changed) = changed(name);
+            let means =
+                [&spec.data.core, &spec.data.background, &spec.data.background_ood].map(|g| g.moments()[0].mean());
+            assert!(means.iter().zip([p, p, -p]).all(|(a, b)| (a - b).abs() < 1e-12), "{name}: {means:?}");
+            let (now, before) = (&changed.times, &settings.times);
+            let times = [now.t0 / before.t0, now.t1 / before.t1, now.t2 / before.t2];
+            let expected = [0.5 / p, (0.5 / p).powi(2), (0.5 / p).powi(2)];
+            assert!(times.iter().zip(expected).all(|(a, b)| (a / b - 1.0).abs() < 1e-12), "{name}: {times:?}");
+        }
+    }
+
+    /// Every number of a row, by hand from the runs at the largest size.
+    #[test]
+    fn numbers_are_those_of_their_columns() {
+        let settings = tiny();
+        let ladders = ladders::features(&settings);
+        let mut plan = Plan::default();
+        plan.add(&ladders);
+        let runs = run_all(&plan, Executor::detect().unwrap(), 1, &|_| ()).unwrap().runs;
+        let measured = plan.resolve(&ladders, &runs).unwrap();
+        let found = numbers(&settings, &measured);
+        let runs = &measured[0].rungs.last().unwrap().runs;
+        let mean = |value: &dyn Fn(&Trajectory) -> f64| runs.iter().map(|run| value(run)).sum::<f64>() / 2.0;
+        let t1 = |run: &Trajectory| run.at(ladders::t1(&settings, &run.spec)).unwrap().clone();
+        let t2 = |run: &Trajectory| run.at(ladders::t2(&settings, &run.spec)).unwrap().clone();
+        let expected = [
+            mean(&|run| median(&t1(run).neurons.own.p)),
+            mean(&|run| median(&t1(run).neurons.other.p)),
+            balance_root(&runs[0].spec.data),
+            mean(&|run| {
+                median(&run.aligned_core(&t1(run))) / {
+                    let predicted = mean_field(run);
+                    median(&predicted.aligned_core(&t1(&predicted)))
+                }
+            }),
+            mean(&|run| median(&t1(run).neurons.background) / median(&t1(&mean_field(run)).neurons.background)),
+            mean(&|run| t2(run).id.risk),
+            mean(&|run| t2(run).ood.risk),
+        ];
+        assert_eq!((found.len(), NUMBERS.len()), (expected.len(), expected.len()));
+        for ((name, (value, interval)), expected) in NUMBERS.iter().zip(&found).zip(expected) {
+            assert!((value - expected).abs() < 1e-12, "{name}: {value}, by hand {expected}");
+            assert!(interval.is_none_or(|[low, high]| low <= *value && *value <= high), "{name}");
+        }
+        // What could be taken for each other is apart.
+        let distinct = |a: f64, b: f64| assert!((a - b).abs() > 1e-9, "{found:?}");
+        distinct(found[0].0, found[1].0);
+        distinct(found[3].0, 1.0);
+        distinct(found[5].0, found[6].0);
+        distinct(found[5].0, mean(&|run| t1(run).id.risk));
     }
 
     #[test]

@@ -392,6 +392,52 @@ mod tests {
     }
 
     #[test]
+    fn scales_lead_from_left_to_right() {
+        let linear = Scale { from: 1.0, to: 3.0, log: false, band: None, line: None, law: None };
+        assert_eq!([1.0, 2.0, 3.0, 4.0].map(|x| linear.place(x)), [0.0, 0.5, 1.0, 1.5]);
+        let places = [0.2, 1.0, 5.0].map(|x| RATIO.place(x));
+        assert!(places.iter().zip([0.0, 0.5, 1.0]).all(|(a, b)| (a - b).abs() < 1e-12), "{places:?}");
+        assert_eq!(RATIO.place(0.0), f64::NEG_INFINITY);
+    }
+
+    /// What lies beyond a scale is an arrow at its end, whose tip, the first place of its path, points outward.
+    #[test]
+    fn values_stand_at_their_places_with_interval_and_law() {
+        let drawn = |cell: &str, law: Option<f64>| {
+            let scale = Scale { from: 0.0, to: 1.0, log: false, band: None, line: None, law: None };
+            let mut canvas = Canvas { out: String::new() };
+            canvas.number(cell, &scale, (100.0, 0.0), law, None);
+            canvas.out
+        };
+        let middle = 0.5 * ROW;
+        // A quarter of 68 units from 100 on.
+        assert!(drawn("0.25", None).contains(&format!("<circle cx=\"117.0\" cy=\"{middle:.1}\"")));
+        assert!(drawn("0.25 [0, 0.5]", None).contains(&format!("M100.0 {middle:.1}L134.0 {middle:.1}")));
+        assert!(drawn("0.25", Some(0.75)).contains("M151.0 4.0L151.0 "));
+        assert!(drawn("2", None).contains(&format!("<path d=\"M171.0 {middle:.1}L164.0 ")));
+        assert!(drawn("−1", None).contains(&format!("<path d=\"M97.0 {middle:.1}L104.0 ")));
+    }
+
+    /// The red line is the balance law's column, row by row.
+    #[test]
+    fn the_law_of_a_row_is_its_own() {
+        let row = |p_oth: &'static str, law: &'static str| {
+            ["", "paper", "holds 5/5", "open 3/4", "1.000", p_oth, law, "1.00", "1.0", "0.01", "0.9"]
+        };
+        let lines = |p_oth, law| -> Vec<String> {
+            let svg = svg(&table(&[row(p_oth, law)]));
+            let red = "stroke=\"#b03a00\" stroke-width=\"2\"";
+            let line = |line: &str| line.contains(red).then(|| line.split_whitespace().nth(1).unwrap().to_owned());
+            svg.lines().filter_map(line).collect()
+        };
+        // The row's and the legend's.
+        assert_eq!(lines("0.1", "0.3").len(), 2);
+        assert_eq!(lines("0.1", "0.3"), lines("0.5", "0.3"));
+        assert_ne!(lines("0.1", "0.3"), lines("0.1", "0.4"));
+        assert_eq!(lines("0.1", "—").len(), 1);
+    }
+
+    #[test]
     fn other_tables_have_no_map() {
         let mut other = table(&[]);
         other.id = "coverage".to_owned();
