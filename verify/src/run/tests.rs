@@ -9,6 +9,7 @@ use feature_contamination::{Array, Executor, Trajectory, rng, simulate};
 use feature_contamination_kernels::MatRef;
 
 use super::*;
+use crate::report::model::Mark;
 use crate::scratch::{Scratch, names};
 use crate::stats::fit::quantile;
 
@@ -192,6 +193,37 @@ fn columns_of_a_fixed_set_hold_what_their_names_say() {
         let losses = [training.train_loss().unwrap(), training.test_loss().unwrap()];
         let [core, background] = training.feature_norms(4);
         assert_eq!(series.rows[40], [40.0, losses[0], losses[1], core, background], "{name}");
+    }
+}
+
+/// Every dashed line of a run's page follows the measured one of its colour, and no other one's.
+#[test]
+fn predictions_on_the_page_are_those_of_what_they_stand_beside() {
+    let text = "[model]\nd_core = 16\nd_bg = 16\nd = 1073741824\n[network]\nm = 64\n[optimizer]\nbatch = 512\n[schedule]\n\
+                steps = \"T1\"\n[observables]\neval_samples = 2048\n";
+    let config = RunConfig::parse(text).unwrap();
+    let folder = Scratch::new();
+    run_in(folder.path(), &config, 1, &Options::default(), &Stop::default()).unwrap();
+    let result = RunResult::read(folder.path()).unwrap();
+    let series = result.series(folder.path()).unwrap();
+    let figure = page::figure(&config, &config.plan(1).unwrap(), &[page::Finished { result, series }]);
+    assert_eq!(figure.panels.len(), 3);
+    for panel in &figure.panels {
+        let ends = |mark: Mark| -> Vec<(usize, f64)> {
+            let of = panel.series.iter().filter(|series| series.mark == mark);
+            of.map(|series| (series.color, series.points.last().unwrap().y)).collect()
+        };
+        let (measured, predicted) = (ends(Mark::Line), ends(Mark::Dashed));
+        assert_eq!((measured.len(), predicted.len()), (2, 2));
+        let apart = (measured[0].1 - measured[1].1).abs();
+        for (color, x) in predicted {
+            let beside = measured.iter().find(|(of, _)| *of == color).unwrap().1;
+            assert!((x - beside).abs() < 0.25 * apart, "{}: {x} beside {beside}, {apart} apart", panel.y.label);
+        }
+        // The band is the line's own.
+        for band in panel.series.iter().filter(|series| series.mark == Mark::Band) {
+            assert!(band.points.iter().all(|point| point.lo <= point.y && point.y <= point.hi));
+        }
     }
 }
 
