@@ -546,14 +546,15 @@ mod tests {
             (measured, checks.iter().map(|check| check.verdict).collect::<Vec<_>>())
         };
         let (measured, verdicts) = judged([&relu, &straight, &relu]);
-        for (found, expected) in measured.iter().zip([0.02, 0.875, 0.0125, 1.0, 0.95, 0.03, 0.0125]) {
+        let labels = (1.4f64 / 0.3125).ln();
+        for (found, expected) in measured.iter().zip([0.02, 0.875, 0.0125, 1.0, 0.95, 0.03, 0.0125, labels]) {
             assert!((found - expected).abs() < 1e-12, "{measured:?}");
         }
         assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Holds), "{verdicts:?}");
-        // The students in each other's place: of the checks, the two on the ID fit stand.
+        // The students in each other's place: of the checks, the two on the ID fit stand, and the one on labels.
         let (_, verdicts) = judged([&straight, &relu, &relu]);
         let stand: Vec<bool> = verdicts.iter().map(|verdict| *verdict == Verdict::Holds).collect();
-        assert_eq!(stand, [true, false, true, false, false, false, false]);
+        assert_eq!(stand, [true, false, true, false, false, false, false, true]);
     }
 
     #[test]
