@@ -112,9 +112,7 @@ impl Function for Gelu {
     fn at<T: Real>(self, s: T) -> (T, T) {
         let half = T::of(0.5);
         let cdf = half * (T::ONE + (s * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf());
-        // 1/√(2π).
-        let density = T::of(0.398_942_280_401_432_7) * (-half * s * s).exp();
-        (s * cdf, cdf + s * density)
+        (s * cdf, s.gelu_slope())
     }
 }
 

@@ -158,14 +158,15 @@ pub struct Dense<T> {
     hidden: Vec<Vec<T>>,
     /// s, then act′(s), then ∂L/∂s of every hidden layer.
     slope: Vec<Vec<T>>,
-    sums: ColumnSums<T>,
+    /// Of hidden biases, and of output weights.
+    sums: [ColumnSums<T>; 2],
     workspace: Workspace,
 }
 
 impl<T: Real> Dense<T> {
     /// No buffers yet.
     pub fn new() -> Self {
-        Self { hidden: vec![], slope: vec![], sums: ColumnSums::default(), workspace: Workspace::new() }
+        Self { hidden: vec![], slope: vec![], sums: Default::default(), workspace: Workspace::new() }
     }
 
     /// h_i of every row of `x`, \[N × inputs\], into `output`, \[N × outputs\].
@@ -268,10 +269,11 @@ impl<T: Real> Dense<T> {
             let gradient = &mut gradient_hidden[index];
             let (slope, above) = self.slope.split_at_mut(index + 1);
             let slope = &mut slope[index];
-            let bias = gradient.bias.as_deref_mut().map(|bias| (bias, &mut self.sums));
+            let [sums, output_sums] = &mut self.sums;
+            let bias = gradient.bias.as_deref_mut().map(|bias| (bias, sums));
             if index + 1 == hidden_layers && outputs == 1 {
                 let hidden = &self.hidden[index];
-                let trained = (!network.frozen_output).then_some(&mut *gradient_output);
+                let trained = (!network.frozen_output).then_some((&mut *gradient_output, output_sums));
                 executor.run(FromOutput { weight: &output.weight, delta, hidden, slope, bias, trained });
             } else {
                 // ∂L/∂a = ∂L/∂s of the layer above, times its weights; a is not needed again.
@@ -491,7 +493,7 @@ struct FromOutput<'a, T> {
     hidden: &'a [T],
     slope: &'a mut [T],
     bias: Option<(&'a mut [T], &'a mut ColumnSums<T>)>,
-    trained: Option<&'a mut Linear<T>>,
+    trained: Option<(&'a mut Linear<T>, &'a mut ColumnSums<T>)>,
 }
 
 impl<T: Real> Pass for FromOutput<'_, T> {
@@ -499,27 +501,28 @@ impl<T: Real> Pass for FromOutput<'_, T> {
     fn run(self) {
         let Self { weight, delta, hidden, slope, mut bias, trained } = self;
         let width = weight.len();
-        let mut output = trained.map(|linear| {
-            linear.weight.fill(T::ZERO);
+        // In blocks: of one sum of N terms, rounding makes more than PyTorch's has.
+        let mut output = trained.map(|(linear, sums)| {
             if let Some(bias) = &mut linear.bias {
                 bias[0] = sum_as_pytorch(delta);
             }
-            linear.weight.as_mut_slice()
+            sums.begin(delta.len(), width);
+            (linear.weight.as_mut_slice(), sums)
         });
         if let Some((_, sums)) = &mut bias {
             sums.begin(delta.len(), width);
         }
         for ((&d, hidden), slope) in delta.iter().zip(hidden.chunks_exact(width)).zip(slope.chunks_exact_mut(width)) {
             slope.iter_mut().zip(weight).for_each(|(s, &a)| *s *= d * a);
-            if let Some(output) = &mut output {
-                output.iter_mut().zip(hidden).for_each(|(g, &h)| *g += d * h);
+            if let Some((_, sums)) = &mut output {
+                sums.add(hidden.iter().map(|&h| d * h));
             }
             if let Some((_, sums)) = &mut bias {
                 sums.add(slope.iter().copied());
             }
         }
-        if let Some((bias, sums)) = bias {
-            sums.end(bias);
+        for (out, sums) in [bias, output].into_iter().flatten() {
+            sums.end(out);
         }
     }
 }

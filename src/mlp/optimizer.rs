@@ -245,10 +245,11 @@ impl<T: Real> Pass for Adam<'_, T> {
         let (beta2, epsilon) = (T::of(BETAS[1]), T::of(EPSILON));
         for (((w, &g), m), v) in w.iter_mut().zip(g).zip(first).zip(second) {
             let kept = keep * *w;
-            let g = g + coupled_decay * kept;
-            *m += gain1 * (g - *m);
-            *v = beta2 * *v + gain2 * g * g;
-            *w = kept - rate * (*m / (v.sqrt() / correction + epsilon));
+            // Rounded where PyTorch rounds: v forgets a step's error after a thousand more alone.
+            let g = kept.mul_add(coupled_decay, g);
+            *m = gain1.mul_add(g - *m, *m);
+            *v = (gain2 * g).mul_add(g, beta2 * *v);
+            *w = kept - rate * *m / (v.sqrt() / correction + epsilon);
         }
     }
 }
