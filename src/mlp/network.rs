@@ -318,7 +318,7 @@ pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     let (b, b_rest) = b.as_chunks::<LANES>();
     for (a, b) in a.iter().zip(b) {
         for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += a * b;
+            *sum = a.mul_add(b, *sum);
         }
     }
     let mut width = LANES / 2;
