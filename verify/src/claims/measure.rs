@@ -5,6 +5,7 @@ use feature_contamination::{Record, Trajectory};
 use super::check::{CONFIDENCE, Estimate, Rule, check, severity};
 use crate::plan::{Ladder, Measured, Rung};
 use crate::report::model::{Check, Point};
+use crate::report::text::number;
 use crate::stats::{StatsError, fit, interval, paired};
 use std::sync::Arc;
 
@@ -109,7 +110,7 @@ pub fn check_rungs<T>(
     };
     let name = ladder.symbol();
     let quantity = match ladder.rungs.get(index) {
-        Some(rung) => format!("{quantity}; every {name}, {name} = {} deciding", rung.size),
+        Some(rung) => format!("{quantity}; every {name}, {name} = {} deciding", number(rung.size, 3)),
         None => quantity.to_owned(),
     };
     let predicted = predicted.and_then(|points| points.get(index)).map(|point| point.y);
@@ -219,5 +220,15 @@ mod tests {
         let missing = decided(&[sure(0.5), Estimate::missing(), open]);
         assert!(missing.verdict == Verdict::Inconclusive && missing.measured.is_nan());
         assert_eq!(decided(&[]).verdict, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn the_deciding_size_reads_well() {
+        let said = |size: f64| {
+            let ladder = Ladder { factor: "B/C", rungs: vec![Rung { size, runs: vec![()] }] };
+            check_rungs("x", "", &ladder, &[Estimate::sure(0.5)], None, Rule::within(0.0, 1.0, "")).quantity
+        };
+        assert_eq!(said(2.974_616_604_970_915_7), "x; every B/C, B/C = 2.97 deciding");
+        assert_eq!(said(256.0), "x; every B/C, B/C = 256 deciding");
     }
 }

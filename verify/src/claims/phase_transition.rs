@@ -78,17 +78,22 @@ impl Claim for PhaseTransition {
         let (at_transitions, at_sides) = places.split_at(MIXTURES.len());
         let mut checks = vec![];
 
-        for (mixture, places) in MIXTURES.iter().zip(at_transitions) {
-            // Expected counts add up as measured ones do.
+        // Examples of several places add up, and so do the counts that the law expects.
+        let pooled = |places: &[&Place], by: f64| {
             let examples: u64 = places.iter().map(|place| place.examples).sum();
-            let expected =
-                places.iter().map(|place| place.exact * place.examples as f64).sum::<f64>() / examples as f64;
             let active = places.iter().map(|place| place.active).sum::<f64>();
-            let estimate = frequency(examples, active, expected, CONFIDENCE)?;
+            frequency(examples, active, by, CONFIDENCE)
+        };
+        let expected = |places: &[&Place]| {
+            let examples: u64 = places.iter().map(|place| place.examples).sum();
+            places.iter().map(|place| place.exact * place.examples as f64).sum::<f64>() / examples as f64
+        };
+        for (mixture, places) in MIXTURES.iter().zip(at_transitions) {
+            let places: Vec<&Place> = places.iter().collect();
             checks.push(check(
                 format!("p_oth over its exact law, all B/C together: {}", mixture.name),
                 EXACT,
-                estimate,
+                pooled(&places, expected(&places))?,
                 Some(1.0),
                 Rule::within(
                     0.97,
@@ -126,16 +131,7 @@ impl Claim for PhaseTransition {
             ),
         ));
 
-        // At the transition and below it, all kinds of features together: examples add up.
-        let pooled = |places: &[&Place], by: f64| {
-            let examples: u64 = places.iter().map(|place| place.examples).sum();
-            let active = places.iter().map(|place| place.active).sum::<f64>();
-            frequency(examples, active, by, CONFIDENCE)
-        };
-        let expected = |places: &[&Place]| {
-            let examples: u64 = places.iter().map(|place| place.examples).sum();
-            places.iter().map(|place| place.exact * place.examples as f64).sum::<f64>() / examples as f64
-        };
+        // At the transition and below it, all kinds of features together.
         let (_, balanced) = chosen(&|i| (every.rungs[i].size - 1.0).abs() <= NEAR);
         checks.push(check(
             "p_oth over its exact law at B = C, every kind of features together",
