@@ -5,7 +5,7 @@ use feature_contamination::{Record, RunSpec, Trajectory};
 use super::check::Rule;
 use super::draw::{BLACK, figure, log, median, panel, series};
 use super::measure::{check_rungs, means, points, predictions};
-use super::{Assumption, Claim, Judgement};
+use super::{Assumption, Claim, Judgement, before_the_hinge};
 use crate::ladders;
 use crate::plan::{Ladder, Measured};
 use crate::report::model::{Mark, Point};
@@ -44,7 +44,7 @@ impl Claim for BalanceRoot {
         ladders::self_similar(settings)
     }
 
-    fn judge(&self, _: &Settings, ladders: &[Measured]) -> Result<Judgement, StatsError> {
+    fn judge(&self, settings: &Settings, ladders: &[Measured]) -> Result<Judgement, StatsError> {
         let [features] = ladders else { return Ok(Judgement::default()) };
         let p_oth = |run: &Trajectory| {
             let medians: Vec<f64> = run.records.iter().map(|record| median(&record.neurons.other.p)).collect();
@@ -93,7 +93,6 @@ impl Claim for BalanceRoot {
                 SelfSimilar::background,
             )?,
         ];
-        let balance = features.runs().map(|run| run.spec.data.b() / run.spec.data.c()).fold(0.0, f64::max);
         Ok(Judgement {
             checks,
             assumptions: vec![
@@ -101,10 +100,7 @@ impl Claim for BalanceRoot {
                     text: format!("The ladder reaches {SMALLEST} features, from where on the law is checked"),
                     met: features.rungs.iter().any(|rung| rung.size >= SMALLEST),
                 },
-                Assumption {
-                    text: format!("Every example is in the hinge's linear part up to T₁ (here B/C ≤ {balance:.3})"),
-                    met: features.runs().all(|run| run.records.iter().all(|record| record.active_fraction == 1.0)),
-                },
+                before_the_hinge(settings, features),
             ],
             figures: vec![figure(
                 "balance-law",

@@ -7,7 +7,7 @@ use feature_contamination::{Record, RunSpec, Trajectory};
 use super::check::Rule;
 use super::draw::{figure, linear, median, over_time, panel, series};
 use super::measure::{check_rungs, means};
-use super::{Assumption, Claim, Judgement};
+use super::{Claim, Judgement, before_the_hinge};
 use crate::ladders;
 use crate::plan::{Ladder, Measured};
 use crate::report::model::{Mark, Point};
@@ -91,13 +91,7 @@ impl Claim for MeanField {
         ];
         Ok(Judgement {
             checks,
-            assumptions: vec![Assumption {
-                text: "Every example of every batch recorded up to T₁ is in the hinge's linear part".to_owned(),
-                met: features.runs().all(|run| {
-                    let t1 = ladders::t1(settings, &run.spec);
-                    run.records.iter().filter(|record| record.step <= t1).all(|record| record.active_fraction == 1.0)
-                }),
-            }],
+            assumptions: vec![before_the_hinge(settings, features)],
             figures: vec![error_figure(features, &predicted)],
         })
     }
