@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::data::{Domain, Draw, Purpose};
 use crate::precision::Real;
+use crate::trajectory::Record;
 
 /// One defect of the simulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +36,23 @@ pub enum Mutation {
     StartScale,
     /// All background features of an example are one number.
     SharedBackground,
+    /// `a_k = ±1/√m`: the other usual parametrisation.
+    OutputRoot,
+    /// The step grows as `√t`: a schedule that was left on.
+    Schedule,
+    /// Only the first 32 neurons are updated: a loop over tiles without its rest.
+    FirstNeurons,
+    /// Only the first eight features of either kind are learned: the same along rows.
+    FirstFeatures,
+    /// The shift is applied in distribution as well.
+    ShiftEverywhere,
+    /// How often neurons fire is what it was at the first record.
+    StaleActivity,
 }
 
 impl Mutation {
     /// Every one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::BackgroundSign,
         Self::MaskComplement,
         Self::NoDecay,
@@ -53,6 +66,12 @@ impl Mutation {
         Self::HingeIgnored,
         Self::StartScale,
         Self::SharedBackground,
+        Self::OutputRoot,
+        Self::Schedule,
+        Self::FirstNeurons,
+        Self::FirstFeatures,
+        Self::ShiftEverywhere,
+        Self::StaleActivity,
     ];
 
     /// What is broken, in words.
@@ -71,6 +90,12 @@ impl Mutation {
             Self::HingeIgnored => "hinge never gates an example",
             Self::StartScale => "start of variance 1/√d and not 1/d",
             Self::SharedBackground => "one number for all background features of an example",
+            Self::OutputRoot => "output weights ±1/√m and not ±1/m",
+            Self::Schedule => "step size grows as √t",
+            Self::FirstNeurons => "neurons beyond the 32nd are never updated",
+            Self::FirstFeatures => "features beyond the eighth of either kind are never learned",
+            Self::ShiftEverywhere => "shift applied to the examples in distribution as well",
+            Self::StaleActivity => "activation frequencies of the first record in every one",
         }
     }
 }
@@ -89,9 +114,16 @@ fn is(mutation: Mutation) -> bool {
     active > 0 && Mutation::ALL[active - 1] == mutation
 }
 
-/// `(1 − ηλ, η)`.
-pub(crate) fn rates<T: Real>(keep: T, rate: f64) -> (T, f64) {
-    (if is(Mutation::NoDecay) { T::ONE } else { keep }, if is(Mutation::HalfStep) { 0.5 * rate } else { rate })
+/// `(1 − ηλ, η)` of step `t`, counted from 0.
+pub(crate) fn rates<T: Real>(keep: T, rate: f64, step: u64) -> (T, f64) {
+    let factor = if is(Mutation::HalfStep) {
+        0.5
+    } else if is(Mutation::Schedule) {
+        (step as f64 + 1.0).sqrt()
+    } else {
+        1.0
+    };
+    (if is(Mutation::NoDecay) { T::ONE } else { keep }, factor * rate)
 }
 
 /// The gradient `Σ_i s_i 1[⟨w_k,x_i⟩ ≥ 0] x_i`, `[m × width]`, of a batch in latent coordinates.
@@ -108,6 +140,15 @@ pub(crate) fn gradient<T: Real>(gradient: &mut [T], batch: &[T], residual: &[i8]
         }
         for row in gradient.chunks_exact_mut(width) {
             row.iter_mut().zip(&total).for_each(|(g, &total)| *g = T::nearest(total - (*g).into()));
+        }
+    }
+    if is(Mutation::FirstNeurons) {
+        gradient.chunks_exact_mut(width).skip(32).for_each(|row| row.fill(T::nearest(0.0)));
+    }
+    if is(Mutation::FirstFeatures) {
+        for row in gradient.chunks_exact_mut(width) {
+            let (core, background) = row.split_at_mut(d_core);
+            [core, background].into_iter().flat_map(|row| row.iter_mut().skip(8)).for_each(|g| *g = T::nearest(0.0));
         }
     }
 }
@@ -128,6 +169,7 @@ pub(crate) fn draw(draw: Draw) -> Draw {
     match draw.purpose {
         Purpose::Train if is(Mutation::StaleBatch) => Draw { step: 0, ..draw },
         Purpose::Evaluate if is(Mutation::NoShift) => Draw { domain: Domain::Id, ..draw },
+        Purpose::Evaluate if is(Mutation::ShiftEverywhere) => Draw { domain: Domain::Ood, ..draw },
         _ => draw,
     }
 }
@@ -150,10 +192,29 @@ pub(crate) fn recorded(step: u64) -> u64 {
     if is(Mutation::RecordEarly) { step.saturating_sub(1) } else { step }
 }
 
+/// The records of a run.
+pub(crate) fn records(records: &mut [Record]) {
+    if is(Mutation::StaleActivity)
+        && let Some((first, later)) = records.split_first_mut()
+    {
+        for neurons in later.iter_mut().map(|record| &mut record.neurons) {
+            neurons.own.clone_from(&first.neurons.own);
+            neurons.other.clone_from(&first.neurons.other);
+            neurons.own_gated.clone_from(&first.neurons.own_gated);
+            neurons.other_gated.clone_from(&first.neurons.other_gated);
+        }
+    }
+}
+
 /// `a` and the scale of the start.
 pub(crate) fn scales<T: Real>(mut a: Vec<T>, start: f64) -> (Vec<T>, f64) {
-    if is(Mutation::OutputScale) {
-        a.iter_mut().for_each(|a| *a = T::nearest(2.0 * (*a).into()));
-    }
+    let factor = if is(Mutation::OutputScale) {
+        2.0
+    } else if is(Mutation::OutputRoot) {
+        (a.len() as f64).sqrt()
+    } else {
+        1.0
+    };
+    a.iter_mut().for_each(|a| *a = T::nearest(factor * (*a).into()));
     (a, if is(Mutation::StartScale) { start.sqrt() } else { start })
 }

@@ -73,6 +73,8 @@ fn simulate_in<T: Real>(spec: &RunSpec, executor: Executor) -> Result<Trajectory
     while run.step < spec.steps {
         run.advance()?;
     }
+    #[cfg(feature = "mutations")]
+    crate::mutation::records(&mut records);
     Ok(Trajectory { spec: spec.clone(), signs: run.network.signs, initial, records })
 }
 
@@ -165,7 +167,7 @@ impl<'s, T: Real> Training<'s, T> {
             let keep = T::nearest(self.spec.decay_factor());
             let rate = self.spec.learning_rate / n as f64;
             #[cfg(feature = "mutations")]
-            let (keep, rate) = crate::mutation::rates(keep, rate);
+            let (keep, rate) = crate::mutation::rates(keep, rate, self.step);
             let update = |((weights, gradient), a): ((&mut [T], &[T]), &[T])| {
                 let rows = weights.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
                 for ((w, g), &a) in rows.zip(a) {

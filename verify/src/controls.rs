@@ -23,10 +23,12 @@ pub struct Control {
 enum Apply {
     /// Every run of the claim, changed.
     Runs(fn(&mut RunSpec)),
+    /// The same, given where on its ladder the run stands: 0 at the smallest size, 1 at the largest, the logarithm counting.
+    Along(fn(&mut RunSpec, f64)),
     /// The study's tasks on the controls' ladders, changed: its plan otherwise.
     Tasks(fn(&Settings) -> Vec<Ladder<Task>>),
 }
-use Apply::{Runs, Tasks};
+use Apply::{Along, Runs, Tasks};
 
 impl Control {
     /// The claim or study that it controls.
@@ -41,6 +43,19 @@ impl Control {
             (Statement::Claim(claim), Apply::Runs(apply)) => {
                 let mut ladders = claim.plan(&settings);
                 ladders.iter_mut().flat_map(|ladder| &mut ladder.rungs).flat_map(|rung| &mut rung.runs).for_each(apply);
+                Some(Planned::Claim(claim, ladders))
+            }
+            (Statement::Claim(claim), Apply::Along(apply)) => {
+                let mut ladders = claim.plan(&settings);
+                for ladder in &mut ladders {
+                    let sizes = || ladder.rungs.iter().map(|rung| rung.size.ln());
+                    let (low, high) =
+                        (sizes().fold(f64::INFINITY, f64::min), sizes().fold(f64::NEG_INFINITY, f64::max));
+                    for rung in &mut ladder.rungs {
+                        let place = (rung.size.ln() - low) / (high - low).max(f64::MIN_POSITIVE);
+                        rung.runs.iter_mut().for_each(|run| apply(run, place));
+                    }
+                }
                 Some(Planned::Claim(claim, ladders))
             }
             (Statement::Study(study), Apply::Tasks(plan)) => Some(Planned::Study(study, plan(&settings))),
@@ -124,6 +139,12 @@ pub const ALL: &[Control] = &[
         apply: Runs(|spec| spec.d = (1 << 20) + 1),
     },
     Control {
+        id: "hidden-factor",
+        claim: "scaling",
+        change: "the step size is trebled along every ladder beside the factor that it varies, so that no power is the expected one",
+        apply: Along(|spec, place| spec.learning_rate *= 3f64.powf(place)),
+    },
+    Control {
         id: "identity",
         claim: "balance-law",
         change: "identity activation: every neuron is always active",
@@ -140,6 +161,12 @@ pub const ALL: &[Control] = &[
         claim: "phase-transition",
         change: "frozen network: neurons fire at random, whatever B/C",
         apply: Runs(frozen),
+    },
+    Control {
+        id: "exchanged",
+        claim: "phase-transition",
+        change: "as many core features as background ones are said to be, and the other way round: B/C is C/B",
+        apply: Runs(exchanged),
     },
     Control {
         id: "symmetric-background",
@@ -215,6 +242,12 @@ pub const ALL: &[Control] = &[
         apply: Tasks(distillation::symmetric_background),
     },
     Control {
+        id: "one-neuron",
+        claim: "distillation",
+        change: "networks of one neuron: no student can hold the teacher's representation, in distribution or out of it",
+        apply: Tasks(distillation::one_neuron),
+    },
+    Control {
         id: "identity",
         claim: "diversity",
         change: "identity activation: no background is learned at any spread, and no neuron fires for one class",
@@ -243,6 +276,12 @@ pub const ALL: &[Control] = &[
         claim: "digits",
         change: "the tint is not turned round: networks are tested in the border of training",
         apply: Tasks(digits::not_shifted),
+    },
+    Control {
+        id: "exchanged",
+        claim: "digits",
+        change: "networks that never saw a border in the place of those trained on a tint, and these in the place of all others",
+        apply: Tasks(digits::exchanged),
     },
 ];
 
@@ -275,6 +314,11 @@ fn c_below_b(spec: &mut RunSpec) {
     let d0 = spec.data.d0();
     spec.data.core.count = d0.div_ceil(4);
     spec.data.background.count = d0 - spec.data.core.count;
+    spec.data.background_ood.count = spec.data.background.count;
+}
+
+fn exchanged(spec: &mut RunSpec) {
+    std::mem::swap(&mut spec.data.core.count, &mut spec.data.background.count);
     spec.data.background_ood.count = spec.data.background.count;
 }
 

@@ -463,16 +463,17 @@ impl Settings {
         time.m.truncate(2);
         time.d.truncate(2);
         time.steps_per_unit.truncate(2);
-        time.replicates = 3;
-        // At C = B, or next to it, and at the greatest excess of background.
+        time.replicates = 4;
+        // Where there is least background, at C = B or next to it, and where there is most.
         let balance = &mut settings.ladder_balance;
         balance.d0.truncate(2);
         let near = balance.ratio.iter().copied().min_by(|a, b| a.ln().abs().total_cmp(&b.ln().abs()));
-        balance.ratio = near.into_iter().chain(balance.ratio.last().copied()).collect();
+        let ends = [balance.ratio.first().copied(), near, balance.ratio.last().copied()];
+        balance.ratio = ends.into_iter().flatten().collect();
         balance.ratio.dedup();
         // What is false shows in a few examples.
-        balance.replicates = 2;
-        balance.eval_samples = balance.eval_samples.div_ceil(8).max(8);
+        balance.replicates = 3;
+        balance.eval_samples = balance.eval_samples.div_ceil(4).max(8);
         // The narrowest students, and the smallest and the largest spread; what is false there is far off.
         settings.distillation.m.truncate(1);
         let spread = &mut settings.diversity.spread;

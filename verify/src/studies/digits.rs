@@ -57,7 +57,7 @@ impl Study for Digits {
     }
 
     fn plan(&self, settings: &Settings) -> Vec<Ladder<Task>> {
-        plan(settings, |_| ())
+        plan(settings, &of_tint(|_| ()))
     }
 
     fn judge(&self, _: &Settings, ladders: &[Ladder<Arc<Observed>>]) -> Result<Judgement, StatsError> {
@@ -187,21 +187,35 @@ impl Study for Digits {
 
 /// The networks trained on a tint with another one in the place of it.
 pub fn mean_zero(settings: &Settings) -> Vec<Ladder<Task>> {
-    plan(settings, |spec| spec.border = CENTRED)
+    plan(settings, &of_tint(|spec| spec.border = CENTRED))
 }
 
 /// Linear networks in the place of those trained on a tint.
 pub fn identity(settings: &Settings) -> Vec<Ladder<Task>> {
-    plan(settings, |spec| spec.activation = Activation::Identity)
+    plan(settings, &of_tint(|spec| spec.activation = Activation::Identity))
 }
 
 /// The border of training in the place of the shifted one, for networks trained on a tint.
 pub fn not_shifted(settings: &Settings) -> Vec<Ladder<Task>> {
-    plan(settings, |spec| spec.shifted = spec.border)
+    plan(settings, &of_tint(|spec| spec.shifted = spec.border))
 }
 
-/// The tasks, those trained on a tint changed. Replicate r has the same images, start and variates everywhere.
-fn plan(settings: &Settings, change: fn(&mut Spec)) -> Vec<Ladder<Task>> {
+/// Networks trained without a border in the place of those trained on a tint, and these in the place of all others.
+pub fn exchanged(settings: &Settings) -> Vec<Ladder<Task>> {
+    plan(settings, &|spec| spec.border = if spec.border == TINT { Border::None } else { TINT })
+}
+
+/// `change` of the networks trained on a tint.
+fn of_tint(change: fn(&mut Spec)) -> impl Fn(&mut Spec) {
+    move |spec| {
+        if spec.border == TINT {
+            change(spec);
+        }
+    }
+}
+
+/// The tasks, after `change` of each. Replicate r has the same images, start and variates everywhere.
+fn plan(settings: &Settings, change: &dyn Fn(&mut Spec)) -> Vec<Ladder<Task>> {
     let digits = &settings.digits;
     let ladder = |(factor, border): (&'static str, Border)| {
         let task = |replicate: u64| {
@@ -215,9 +229,7 @@ fn plan(settings: &Settings, change: fn(&mut Spec)) -> Vec<Ladder<Task>> {
                 learning_rate: digits.learning_rate,
                 momentum: digits.momentum,
             };
-            if border == TINT {
-                change(&mut spec);
-            }
+            change(&mut spec);
             let cost = spec.cost();
             Task::new("digits", spec, cost, training::run)
         };

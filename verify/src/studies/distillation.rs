@@ -263,6 +263,11 @@ pub(crate) fn symmetric_background(settings: &Settings) -> Vec<Ladder<Task>> {
     ladders(settings, |_, spec| spec.data.background.laws = vec![Distribution::Uniform { low: -1.0, high: 1.0 }])
 }
 
+/// Control: networks of one hidden neuron.
+pub(crate) fn one_neuron(settings: &Settings) -> Vec<Ladder<Task>> {
+    ladders(settings, |_, spec| spec.m = 1)
+}
+
 impl Study for Distillation {
     fn id(&self) -> &'static str {
         "distillation"
