@@ -370,10 +370,17 @@ mod tests {
                 }
                 _ => panic!("{} of {}", control.id, control.claim),
             };
-            for (a, b) in changed.iter().flat_map(Ladder::runs).zip(plain.iter().flat_map(Ladder::runs)) {
-                // Thm 4 draws a ReLU run beside the linear ones, which its ReLU control leaves alone.
-                if control.id != "relu" || b.activation == Activation::Identity {
-                    assert_ne!(a, b, "{} of {}", control.id, control.claim);
+            for (changed, plain) in changed.iter().zip(&plain) {
+                for (place, (a, b)) in changed.runs().zip(plain.runs()).enumerate() {
+                    let alike = match control.id {
+                        // Thm 4 draws a ReLU run beside the linear ones, which its ReLU control leaves alone.
+                        "relu" => b.activation == Activation::Relu,
+                        // A factor begins at 1 at the smallest size, and half of the features is half of them.
+                        "hidden-factor" => place < plain.rungs[0].runs.len(),
+                        "exchanged" => b.data.core.count == b.data.background.count,
+                        _ => false,
+                    };
+                    assert_eq!(a == b, alike, "{} of {}", control.id, control.claim);
                 }
             }
         }
