@@ -4,7 +4,8 @@ use super::model::{
     Check, ClaimReport, ControlReport, Figure, Report, RunSummary, SCHEMA_VERSION, TaskSummary, Verdict,
 };
 use super::text::{duration, escape, grouped, html, number};
-use super::{THEORY, appendix, exponents, figure, theory_page};
+use super::turned::Turned;
+use super::{THEORY, appendix, exponents, figure, theory_page, turned};
 
 /// The profiles that the program brings; any other comes from a configuration file.
 const PROFILES: [&str; 2] = ["quick", "full"];
@@ -67,7 +68,8 @@ const READING: &str = "<h2 id=\"reading\">How to read this</h2>\n\
     them (or off the narrower ones, where two are given), and <em>inconclusive</em> otherwise. The margin is the distance from the interval to the nearest \
     bound, positive inside. A claim is as good as its worst check, and inconclusive if an assumption is not met.</p>\n\
     <p>A finite run cannot confirm an order of growth; a ladder of sizes can refute one. A control is a run in which a \
-    claim is made false on purpose: it is caught if the claim comes out violated there.</p>\n";
+    claim is made false on purpose: it is caught if the claim comes out violated there. Below a check stands what turns it: the controls in \
+    which it is violated, and how many of the defects that the appendix lists.</p>\n";
 
 fn summary(report: &Report) -> String {
     let claims = report.claims.len();
@@ -178,6 +180,7 @@ fn overview(report: &Report) -> String {
         "<th>Control</th><th>Claim made false</th><th>Expected</th><th>Got</th><th>Outcome</th>",
         &controls,
     ));
+    out.push_str(&turned::summary(report));
     out
 }
 
@@ -264,18 +267,21 @@ fn confidence(check: &Check) -> String {
     }
 }
 
-fn check_table(checks: &[Check]) -> String {
+/// `turned` in the order of `checks`, or empty.
+fn check_table(checks: &[Check], turned: &[Turned<'_>]) -> String {
     let rows: String = checks
         .iter()
-        .map(|check| {
+        .enumerate()
+        .map(|(index, check)| {
             format!(
-                "<tr><td>{}</td><td class=\"wide\">{}<small>{}</small><small>{}</small></td><td class=\"num\">{}</td>\
+                "<tr><td>{}</td><td class=\"wide\">{}<small>{}</small><small>{}</small>{}</td><td class=\"num\">{}</td>\
                  <td class=\"num\">{}</td><td class=\"num\">{}<small>{}</small></td><td>{}</td>\
                  <td class=\"word\">{}</td><td class=\"num\">{}</td></tr>\n",
                 badge(check.verdict),
                 html(&check.quantity),
                 html(&check.source),
                 html(&check.reason),
+                turned.get(index).map(Turned::html).unwrap_or_default(),
                 number(check.measured, DIGITS),
                 predicted(check.predicted),
                 interval(check.interval),
@@ -449,7 +455,7 @@ fn claim_section(report: &Report, claim: &ClaimReport, trajectories: bool) -> St
         derivation = theory_page::place_of(&claim.source),
         statement = html(&claim.statement),
         key = key(&claim.checks),
-        checks = check_table(&claim.checks),
+        checks = check_table(&claim.checks, &turned::of(report, claim)),
         controls_anchor = anchor("controls", &claim.id),
         controls = claim_controls(report, claim),
         runs = work(claim, trajectories),
@@ -486,7 +492,7 @@ fn claim_controls(report: &Report, claim: &ClaimReport) -> String {
         out.push_str(&format!(
             "<details><summary>Checks of control <code>{}</code></summary>\n{}</details>\n",
             escape(&control.id),
-            check_table(&control.checks)
+            check_table(&control.checks, &[])
         ));
     }
     format!("<div class=\"controls\">\n{out}</div>\n")

@@ -13,6 +13,7 @@ mod path;
 pub(crate) mod series;
 pub(crate) mod text;
 mod theory_page;
+pub mod turned;
 
 use std::borrow::Cow;
 use std::io;
