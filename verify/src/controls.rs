@@ -248,6 +248,12 @@ pub const ALL: &[Control] = &[
         apply: Tasks(distillation::one_neuron),
     },
     Control {
+        id: "background-teacher",
+        claim: "distillation",
+        change: "students fitted to a map of the background and not of the core: what they learn says nothing of the label",
+        apply: Tasks(distillation::background_teacher),
+    },
+    Control {
         id: "identity",
         claim: "diversity",
         change: "identity activation: no background is learned at any spread, and no neuron fires for one class",

@@ -31,6 +31,8 @@ pub struct Distillation;
 enum Target {
     /// The teacher's representation.
     Teacher,
+    /// The same map of the background features: a teacher that knows nothing of the label.
+    Background,
     /// The labels.
     Labels,
 }
@@ -90,14 +92,15 @@ fn sample(spec: &Spec, executor: Executor, teacher: &[f64], n: usize, draw: Draw
     let (d0, d_core) = (spec.data.d0(), spec.data.core.count);
     let (mut x, mut labels) = (vec![0.0; n * d0], vec![0; n]);
     spec.data.fill(executor, draw, &mut x, &mut labels)?;
-    let mut representation = Vec::with_capacity(n * spec.outputs);
-    for row in x.chunks_exact(d0) {
+    let map = |features: &[f32]| {
         let column = |c: usize| teacher[c..].iter().step_by(spec.outputs);
-        let along = |c: usize| row[..d_core].iter().zip(column(c)).map(|(&x, t)| f64::from(x) * t).sum::<f64>() as f32;
-        representation.extend((0..spec.outputs).map(along));
-    }
+        let along = |c: usize| features.iter().zip(column(c)).map(|(&x, t)| f64::from(x) * t).sum::<f64>() as f32;
+        (0..spec.outputs).map(along).collect::<Vec<f32>>()
+    };
+    let representation: Vec<f32> = x.chunks_exact(d0).flat_map(|row| map(&row[..d_core])).collect();
     let targets = match spec.target {
         Target::Teacher => representation.clone(),
+        Target::Background => x.chunks_exact(d0).flat_map(|row| map(&row[d_core..])).collect(),
         Target::Labels => labels.iter().map(|&y| f32::from(y)).collect(),
     };
     Ok(Sample { x, y: labels.iter().map(|&y| f64::from(y)).collect(), representation, targets })
@@ -135,7 +138,7 @@ fn run(spec: &Spec, executor: Executor) -> Result<Observed, TaskError> {
         frozen_output: false,
     };
     let outputs = match spec.target {
-        Target::Teacher => spec.outputs,
+        Target::Teacher | Target::Background => spec.outputs,
         Target::Labels => 1,
     };
     let mut network = Network::init_to(&architecture, outputs, spec.seed)?;
@@ -261,6 +264,15 @@ pub(crate) fn ood_is_id(settings: &Settings) -> Vec<Ladder<Task>> {
 /// Control: the background has mean 0 in training.
 pub(crate) fn symmetric_background(settings: &Settings) -> Vec<Ladder<Task>> {
     ladders(settings, |_, spec| spec.data.background.laws = vec![Distribution::Uniform { low: -1.0, high: 1.0 }])
+}
+
+/// Control: the background in the core's place in what students are fitted to.
+pub(crate) fn background_teacher(settings: &Settings) -> Vec<Ladder<Task>> {
+    ladders(settings, |_, spec| {
+        if spec.target == Target::Teacher {
+            spec.target = Target::Background;
+        }
+    })
 }
 
 /// Control: networks of one hidden neuron.
