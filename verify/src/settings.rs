@@ -474,14 +474,15 @@ impl Settings {
         // What is false shows in a few examples.
         balance.replicates = 3;
         balance.eval_samples = balance.eval_samples.div_ceil(4).max(8);
-        // The narrowest students, and the smallest and the largest spread; what is false there is far off.
+        // The narrowest students, and enough of them: what they make of a label differs from one teacher to another. The smallest
+        // and the largest spread; what is false there is far off.
         settings.distillation.m.truncate(1);
+        settings.distillation.replicates = self.distillation.replicates.min(10);
         let spread = &mut settings.diversity.spread;
         let last = spread.pop();
         spread.truncate(1);
         spread.extend(last);
         for replicates in [
-            &mut settings.distillation.replicates,
             &mut settings.diversity.replicates,
             &mut settings.ladder_d0.replicates,
             &mut settings.ladder_m.replicates,
