@@ -472,7 +472,7 @@ impl Settings {
         balance.ratio = ends.into_iter().flatten().collect();
         balance.ratio.dedup();
         // What is false shows in a few examples.
-        balance.replicates = 3;
+        balance.replicates = 6;
         balance.eval_samples = balance.eval_samples.div_ceil(4).max(8);
         // The narrowest students, and enough of them: what they make of a label differs from one teacher to another. The smallest
         // and the largest spread; what is false there is far off.
