@@ -87,6 +87,16 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
+    /// Every check of the committed report is turned.
+    #[test]
+    fn nothing_in_the_reference_report_is_unable_to_fail() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../reports/reference");
+        let report = crate::report::read(folder.as_ref()).unwrap();
+        let names: Vec<String> =
+            unturned(&report).iter().map(|(claim, check)| format!("{}: {}", claim.id, check.quantity)).collect();
+        assert_eq!(names, Vec::<String>::new());
+    }
+
     #[test]
     fn controls_and_defects_turn_the_check_in_their_place() {
         let mut report = sample::report();
