@@ -39,6 +39,7 @@ impl Real for f64 {
     fn mul_add(self, a: Self, b: Self) -> Self {
         self.mul_add(a, b)
     }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         self.sqrt()
     }

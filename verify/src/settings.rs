@@ -471,7 +471,7 @@ impl Settings {
         let ends = [balance.ratio.first().copied(), near, balance.ratio.last().copied()];
         balance.ratio = ends.into_iter().flatten().collect();
         balance.ratio.dedup();
-        // What is false shows in a few examples.
+        // What is false shows in a few examples, but an exponent from two sizes wants some runs at each.
         balance.replicates = 6;
         balance.eval_samples = balance.eval_samples.div_ceil(4).max(8);
         // The narrowest students, and enough of them: what they make of a label differs from one teacher to another. The smallest

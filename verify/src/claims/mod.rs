@@ -201,6 +201,24 @@ mod tests {
         assert!(ids.iter().all(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')));
     }
 
+    /// Two of 2048 are let through, three are not, and none counts after T₁.
+    #[test]
+    fn a_thousandth_may_be_gated_before_the_hinge() {
+        let mut settings = Settings::profile("quick").unwrap();
+        settings.ladder_law.d0 = vec![8];
+        let spec = ladders::self_similar(&settings)[0].rungs[0].runs[0].clone();
+        let executor = feature_contamination::Executor::detect().unwrap();
+        let run = feature_contamination::simulate(&spec, executor).unwrap();
+        let met = |gated: f64, late: u64| {
+            let mut run = run.clone();
+            let last = run.records.last_mut().unwrap();
+            (last.active_fraction, last.step) = (1.0 - gated / 2048.0, last.step + late);
+            let rung = crate::plan::Rung { size: 8.0, runs: vec![Arc::new(run)] };
+            before_the_hinge(&settings, &Ladder { factor: "d0", rungs: vec![rung] }).met
+        };
+        assert!(met(2.0, 0) && !met(3.0, 0) && met(3.0, 1));
+    }
+
     fn is_source(source: &str) -> bool {
         source.starts_with("Paper: ") || source.starts_with("Derived: ")
     }

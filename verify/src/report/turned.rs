@@ -52,10 +52,9 @@ impl Turned<'_> {
 
 /// The checks that neither a control of the report nor a defect of its appendix turns, with their claims.
 pub fn unturned(report: &Report) -> Vec<(&ClaimReport, &Check)> {
-    let of_claim =
-        |claim: &'_ ClaimReport| -> Vec<bool> { of(report, claim).iter().map(Turned::is_by_something).collect() };
     let checks = report.claims.iter().flat_map(|claim| {
-        claim.checks.iter().zip(of_claim(claim)).filter(|(_, turned)| !turned).map(move |(check, _)| (claim, check))
+        let checks = claim.checks.iter().zip(of(report, claim));
+        checks.filter(|(_, turned)| !turned.is_by_something()).map(move |(check, _)| (claim, check))
     });
     checks.collect()
 }

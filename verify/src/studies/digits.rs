@@ -57,7 +57,7 @@ impl Study for Digits {
     }
 
     fn plan(&self, settings: &Settings) -> Vec<Ladder<Task>> {
-        plan(settings, &of_tint(|_| ()))
+        plan(settings, &|_| ())
     }
 
     fn judge(&self, _: &Settings, ladders: &[Ladder<Arc<Observed>>]) -> Result<Judgement, StatsError> {
