@@ -70,6 +70,10 @@ enum Command {
     Report {
         /// Folder of the report.
         dir: PathBuf,
+        /// Folder of tables of the instrument (reports/instrument) to put into its appendix, each in the place of the one of
+        /// its name.
+        #[arg(long, value_name = "DIR")]
+        appendix: Option<PathBuf>,
     },
     /// Make a page of what `cargo bench` measured, beside its targets. Exit status 0 whether they are reached or not.
     BenchReport {
@@ -274,8 +278,11 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>, statements: &[Sta
         }
     };
     match args.command {
-        Some(Command::Report { dir }) => {
-            report::regenerate(&dir)?;
+        Some(Command::Report { dir, appendix }) => {
+            match appendix {
+                Some(tables) => report::renew_appendix(&dir, &tables)?,
+                None => drop(report::regenerate(&dir)?),
+            }
             say(&format!("{}\n", dir.join("index.html").display()));
             return Ok(ExitCode::SUCCESS);
         }

@@ -8,6 +8,10 @@ use super::model::Table;
 use super::text::{escape, html};
 use super::{ReportError, folder};
 
+/// The tables' names, in the order in which they are shown.
+const ORDER: [&str; 7] =
+    ["coverage", "quantiles", "false-alarms", "mutations", "mutations-checks", "robustness", "robustness-checks"];
+
 /// The appendix of a report; nothing without tables.
 pub(super) fn section(tables: &[Table]) -> String {
     if tables.is_empty() {
@@ -113,17 +117,33 @@ pub fn write_tables(tables: &[Table], dir: &Path) -> Result<(), ReportError> {
             folder::replace(&dir.join(format!("{}.svg", table.id)), map::svg(table).as_bytes())?;
         }
     }
-    let mut all = vec![];
-    for id in
-        ["coverage", "quantiles", "false-alarms", "mutations", "mutations-checks", "robustness", "robustness-checks"]
-    {
+    let all = read_tables(dir)?;
+    folder::replace(&dir.join(super::PAGE), page(&all).as_bytes())
+}
+
+/// The tables that a folder of them has, in their order.
+///
+/// # Errors
+/// One does not read as a table.
+pub(super) fn read_tables(dir: &Path) -> Result<Vec<Table>, ReportError> {
+    let mut tables = vec![];
+    for id in ORDER {
         let path = dir.join(format!("{id}.json"));
         if path.exists() {
             let text = std::fs::read_to_string(&path).map_err(ReportError::io("read", &path))?;
-            all.push(serde_json::from_str(&text).map_err(|error| malformed(&path, &error))?);
+            tables.push(serde_json::from_str(&text).map_err(|error| malformed(&path, &error))?);
         }
     }
-    folder::replace(&dir.join(super::PAGE), page(&all).as_bytes())
+    Ok(tables)
+}
+
+/// `saved` with each of `tables` in the place of the one of its name, or added.
+pub(super) fn merged(saved: Vec<Table>, tables: Vec<Table>) -> Vec<Table> {
+    let mut all: Vec<Table> =
+        saved.into_iter().filter(|table| tables.iter().all(|other| other.id != table.id)).collect();
+    all.extend(tables);
+    all.sort_by_key(|table| ORDER.iter().position(|&id| id == table.id).unwrap_or(ORDER.len()));
+    all
 }
 
 fn malformed(path: &Path, error: &serde_json::Error) -> ReportError {

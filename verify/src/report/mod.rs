@@ -61,6 +61,12 @@ pub enum ReportError {
         /// Its version.
         found: u32,
     },
+    /// A folder of tables has none.
+    #[error("{} holds no table of the instrument, such as coverage.json; `verify coverage` and its like write them", path.display())]
+    NoTables {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A figure's id would not do as the name of its files.
     #[error("{}: figure id {id:?} {reason}", path.display())]
     FigureId {
@@ -190,6 +196,26 @@ pub fn regenerate(dir: &Path) -> Result<Report, ReportError> {
         folder::replace(&dir.join(name), content.as_bytes())?;
     }
     Ok(report)
+}
+
+/// Puts the tables of the folder `tables` into a saved report's appendix, each in the place of the one of its name, and draws
+/// the report anew. They were measured apart from it and say from which commit; everything else stays as it was.
+///
+/// # Errors
+/// Those of [`read`] and of [`write()`], if `tables` has none, or one that does not read as a table. Nothing is changed then.
+pub fn renew_appendix(dir: &Path, tables: &Path) -> Result<(), ReportError> {
+    let mut report = read(dir)?;
+    let new = appendix::read_tables(tables)?;
+    if new.is_empty() {
+        return Err(ReportError::NoTables { path: tables.to_owned() });
+    }
+    report.appendix = appendix::merged(report.appendix, new);
+    let text = |name: &str| {
+        let path = dir.join(name);
+        std::fs::read_to_string(&path).map_err(ReportError::io("read", &path))
+    };
+    let trajectories = dir.join(TRAJECTORIES).exists().then(|| text(TRAJECTORIES)).transpose()?;
+    write(&report, trajectories.as_ref().map(String::as_bytes), &text(SETTINGS)?, dir)
 }
 
 fn figures(report: &Report) -> impl Iterator<Item = &Figure> {

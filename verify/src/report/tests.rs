@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use super::model::{Axis, Figure, Mark, Panel, Point, Report, Series, Verdict};
-use super::{ReportError, check_writable, figure, html, read, regenerate, sample, write};
+use super::{ReportError, check_writable, figure, html, read, regenerate, renew_appendix, sample, write, write_tables};
 use crate::scratch::Scratch;
 
 fn write_sample(dir: &Path) {
@@ -92,6 +92,39 @@ fn a_report_reads_back_as_it_was() {
     let csv = fs::read_to_string(dir.join("series/plane.csv")).unwrap();
     assert!(csv.starts_with("panel,series,x,y,lo,hi\nReLU,a_k > 0,"));
     assert_eq!(scratch.names(), ["a"]);
+}
+
+#[test]
+fn tables_are_put_into_a_saved_report_and_nothing_else_is_changed() {
+    let scratch = Scratch::new();
+    let (dir, tables) = (scratch.join("report"), scratch.join("tables"));
+    write_sample(&dir);
+    let mut expected = sample::report();
+    let mut alarms = expected.appendix[0].clone();
+    alarms.id = "false-alarms".into();
+    let mut map = alarms.clone();
+    map.id = "robustness".into();
+    // Shown in the tables' order, in whichever they come.
+    expected.appendix.extend([alarms, map]);
+    write_tables(&expected.appendix[2..], &tables).unwrap();
+    renew_appendix(&dir, &tables).unwrap();
+    expected.appendix[0].rows.truncate(1);
+    write_tables(&expected.appendix[..2], &tables).unwrap();
+    fs::remove_file(tables.join("robustness.json")).unwrap();
+    renew_appendix(&dir, &tables).unwrap();
+    assert_same(&read(&dir).unwrap(), &expected);
+    // As if it had been written so at once.
+    let at_once = scratch.join("at once");
+    write(&expected, Some(b"run,step\na,1\n"), "seed = 2024\n", &at_once).unwrap();
+    let files =
+        ["report.json", "settings.toml", "index.html", "series/trajectories.csv", "series/appendix-false-alarms.csv"];
+    for file in files {
+        assert_eq!(fs::read(dir.join(file)).unwrap(), fs::read(at_once.join(file)).unwrap(), "{file}");
+    }
+    assert_says(renew_appendix(&dir, &scratch.join("none")), &["none", "coverage.json"]);
+    fs::write(tables.join("coverage.json"), "{}").unwrap();
+    assert_says(renew_appendix(&dir, &tables), &["coverage.json"]);
+    assert_same(&read(&dir).unwrap(), &expected);
 }
 
 #[test]
