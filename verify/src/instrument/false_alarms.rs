@@ -43,6 +43,17 @@ struct Outcome {
     index: usize,
     quantity: String,
     verdict: Verdict,
+    #[serde(with = "crate::report::model::numbers")]
+    interval: [f64; 2],
+    #[serde(with = "crate::report::model::number")]
+    margin: f64,
+}
+
+impl Outcome {
+    /// How far the interval is from turning the check open, in half-widths of its own: infinite for a sure quantity.
+    fn headroom(&self) -> f64 {
+        2.0 * self.margin / (self.interval[1] - self.interval[0])
+    }
 }
 
 /// `A..B`, `A < B`.
@@ -105,6 +116,8 @@ fn judge(settings: &Settings, made_with: String, executor: Executor, threads: us
             index,
             quantity: check.quantity,
             verdict: check.verdict,
+            interval: check.interval,
+            margin: check.margin,
         }));
     }
     Ok(Seed {
@@ -132,7 +145,7 @@ fn in_words(seed: &Seed) -> String {
 fn summary(seeds: &[Seed], range: &Range<u64>, profile: &str) -> Result<(Table, bool), CliError> {
     let total = seeds.len() as u64;
     let refused = |source| CliError::Statistic { claim: "false-alarms", source };
-    let row = |claim: &str, quantity: &str, violated: u64, open: u64| {
+    let row = |claim: &str, quantity: &str, violated: u64, open: u64, headroom: f64| {
         let [low, high] = interval::clopper_pearson(violated, total, 0.95).map_err(refused)?;
         let [_, high_open] = interval::clopper_pearson(open, total, 0.95).map_err(refused)?;
         Ok::<_, CliError>(vec![
@@ -143,22 +156,24 @@ fn summary(seeds: &[Seed], range: &Range<u64>, profile: &str) -> Result<(Table, 
             cell(high, 3),
             open.to_string(),
             cell(high_open, 3),
+            if headroom.is_finite() { cell(headroom, 2) } else { "—".to_owned() },
         ])
     };
     let any =
         |verdict| seeds.iter().filter(|seed| seed.checks.iter().any(|check| check.verdict == verdict)).count() as u64;
     let alarms = any(Verdict::Violated);
-    let mut rows = vec![row("any", "any check of the report", alarms, any(Verdict::Inconclusive))?];
-    let mut checks: BTreeMap<(&str, usize), (&str, u64, u64)> = BTreeMap::new();
+    let mut rows = vec![row("any", "any check of the report", alarms, any(Verdict::Inconclusive), f64::INFINITY)?];
+    let mut checks: BTreeMap<(&str, usize), (&str, u64, u64, f64)> = BTreeMap::new();
     for check in seeds.iter().flat_map(|seed| &seed.checks) {
         // Up to the size that decides, which differs from seed to seed.
         let quantity = check.quantity.rsplit_once("; every ").map_or(check.quantity.as_str(), |(quantity, _)| quantity);
-        let entry = checks.entry((&check.claim, check.index)).or_insert((quantity, 0, 0));
+        let entry = checks.entry((&check.claim, check.index)).or_insert((quantity, 0, 0, f64::INFINITY));
         entry.1 += u64::from(check.verdict == Verdict::Violated);
         entry.2 += u64::from(check.verdict == Verdict::Inconclusive);
+        entry.3 = entry.3.min(check.headroom());
     }
-    for ((claim, _), (quantity, violated, open)) in checks {
-        rows.push(row(claim, quantity, violated, open)?);
+    for ((claim, _), (quantity, violated, open, headroom)) in checks {
+        rows.push(row(claim, quantity, violated, open, headroom)?);
     }
     let unmet = seeds.iter().filter(|seed| !seed.unmet.is_empty()).count();
     let [low, high] = interval::clopper_pearson(alarms, total, 0.95).map_err(refused)?;
@@ -170,13 +185,23 @@ fn summary(seeds: &[Seed], range: &Range<u64>, profile: &str) -> Result<(Table, 
             "The claims of the {profile} profile, without the controls, for {total} seeds ({hours:.1} hours). The claims are \
              held to be true, so that a violated check is a false alarm; bounds and confidence are such that any check of a \
              report is turned with probability at most {FAMILY_ERROR}. Here {alarms} reports of {total} had a violated check: a \
-             rate of {} to {} at 95 % (Clopper–Pearson). An inconclusive check is no alarm, but no answer either. An \
-             assumption was not met at {unmet} seeds.",
+             rate of {} to {} at 95 % (Clopper–Pearson). An inconclusive check is no alarm, but no answer either: the \
+             least margin is how near the interval came to a bound at any seed, in half-widths of its own. An assumption was not \
+             met at {unmet} seeds.",
             cell(low, 2),
             cell(high, 2),
         ),
         format!("-- false-alarms --profile {profile} --seeds {}..{}", range.start, range.end),
-        &["claim", "check", "violated", "rate at least", "rate at most", "inconclusive", "rate at most"],
+        &[
+            "claim",
+            "check",
+            "violated",
+            "rate at least",
+            "rate at most",
+            "inconclusive",
+            "its rate at most",
+            "least margin, half-widths",
+        ],
         rows,
     );
     Ok((table, low <= FAMILY_ERROR))
@@ -196,6 +221,7 @@ mod tests {
 
     #[test]
     fn alarms_are_counted_by_report_and_by_check() {
+        use Verdict::{Holds, Inconclusive, Violated};
         let seed = |verdicts: [Verdict; 3]| Seed {
             commit: String::new(),
             settings: String::new(),
@@ -208,21 +234,23 @@ mod tests {
                     index: i % 2,
                     quantity: format!("q{i}; every d₀, d₀ = {i} deciding"),
                     verdict,
+                    interval: [0.0, if i == 2 { 0.0 } else { 4.0 }],
+                    margin: if verdict == Holds { 3.0 } else { -1.0 },
                 })
                 .collect(),
             unmet: vec![],
         };
-        use Verdict::{Holds, Inconclusive, Violated};
         let results = [seed([Holds; 3]), seed([Violated, Violated, Holds]), seed([Holds, Inconclusive, Holds])];
         let (table, good) = summary(&results, &(0..3), "quick").unwrap();
-        let counts: Vec<[&str; 4]> = table.rows.iter().map(|row| [&*row[0], &*row[1], &*row[2], &*row[5]]).collect();
+        let counts: Vec<[&str; 5]> =
+            table.rows.iter().map(|row| [&*row[0], &*row[1], &*row[2], &*row[5], &*row[7]]).collect();
         assert_eq!(
             counts,
             [
-                ["any", "any check of the report", "1", "1"],
-                ["a", "q0", "1", "0"],
-                ["a", "q1", "1", "1"],
-                ["b", "q2", "0", "0"]
+                ["any", "any check of the report", "1", "1", "—"],
+                ["a", "q0", "1", "0", "-5.0e-1"],
+                ["a", "q1", "1", "1", "-5.0e-1"],
+                ["b", "q2", "0", "0", "—"]
             ]
         );
         // One of three: at least 0.8 %, which does not refute 1 %; three of three do.

@@ -346,7 +346,7 @@ impl Point {
     }
 }
 
-mod number {
+pub(crate) mod number {
     //! A number in JSON, with the infinities as strings: JSON has none.
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -381,7 +381,7 @@ mod number {
     }
 }
 
-mod numbers {
+pub(crate) mod numbers {
     //! A pair of numbers in JSON; see [`super::number`].
     use super::number::Number;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
