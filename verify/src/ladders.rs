@@ -33,18 +33,29 @@ fn steps(x: f64) -> u64 {
 
 /// Features `d₀`, up to T2.
 pub fn features(settings: &Settings) -> Vec<Ladder<RunSpec>> {
-    let rungs = settings.ladder_d0.d0.iter().map(|&d0| {
+    let ladder = &settings.ladder_d0;
+    let rungs = ladder.d0.iter().map(|&d0| {
         let shape = Shape::with_features(settings, d0);
-        rung(d0 as f64, settings.ladder_d0.replicates, settings, |seed| up_to_t2(settings, shape, seed))
+        let replicates = between(&ladder.d0, d0, ladder.replicates_smallest, ladder.replicates);
+        rung(d0 as f64, replicates, settings, |seed| up_to_t2(settings, shape, seed))
     });
     vec![Ladder { factor: "d0", rungs: rungs.collect() }]
 }
 
+/// How many runs there are at `size`, from `first` at the smallest of `sizes` to `last` at the largest: as a power of the size.
+fn between(sizes: &[usize], size: usize, first: u64, last: u64) -> u64 {
+    let (smallest, largest) = (sizes.first().map_or(1.0, |&s| s as f64), sizes.last().map_or(1.0, |&s| s as f64));
+    let place = (size as f64 / smallest).ln() / (largest / smallest).ln();
+    (first as f64 * (last as f64 / first as f64).powf(place)).round() as u64
+}
+
 /// Neurons `m`, up to T2.
 pub fn neurons(settings: &Settings) -> Vec<Ladder<RunSpec>> {
-    let rungs = settings.ladder_m.m.iter().map(|&m| {
+    let ladder = &settings.ladder_m;
+    let rungs = ladder.m.iter().map(|&m| {
         let shape = Shape { m, ..Shape::of_model(settings) };
-        rung(m as f64, settings.ladder_m.replicates, settings, |seed| up_to_t2(settings, shape, seed))
+        let replicates = between(&ladder.m, m, ladder.replicates_smallest, ladder.replicates);
+        rung(m as f64, replicates, settings, |seed| up_to_t2(settings, shape, seed))
     });
     vec![Ladder { factor: "m", rungs: rungs.collect() }]
 }
@@ -315,8 +326,8 @@ pub const SIDES: [(f64, &str); 3] = [(3.0 / 5.0, "3/5"), (1.0, "1"), (5.0 / 3.0,
 pub fn balance(settings: &Settings) -> Vec<Ladder<RunSpec>> {
     let ladder = &settings.ladder_balance;
     let largest = ladder.d0.last().copied().unwrap_or(4);
-    let rung_of = |size: f64, data: DataModel| {
-        rung(size, ladder.replicates, settings, |seed| {
+    let rung_of = |size: f64, replicates: u64, data: DataModel| {
+        rung(size, replicates, settings, |seed| {
             let shape = Shape { d_core: data.core.count, d_bg: data.background.count, d: 1 << 40, m: ladder.m };
             let mut spec = base(settings, shape, seed);
             let steps = f64::from(ladder.steps);
@@ -333,12 +344,13 @@ pub fn balance(settings: &Settings) -> Vec<Ladder<RunSpec>> {
     let transitions = MIXTURES.iter().map(|mixture| {
         let rungs = ladder.ratio.iter().map(|&ratio| {
             let data = mixture.data(largest, ratio);
-            rung_of(data.b() / data.c(), data)
+            rung_of(data.b() / data.c(), ladder.replicates, data)
         });
         Ladder { factor: "B/C", rungs: rungs.collect() }
     });
     let sides = SIDES.iter().map(|&(ratio, _)| {
-        let rungs = ladder.d0.iter().map(|&d0| rung_of(d0 as f64, MIXTURES[0].data(d0, ratio)));
+        let of = |&d0: &usize| rung_of(d0 as f64, ladder.replicates_d0, MIXTURES[0].data(d0, ratio));
+        let rungs = ladder.d0.iter().map(of);
         Ladder { factor: "d0", rungs: rungs.collect() }
     });
     transitions.chain(sides).collect()
@@ -474,6 +486,13 @@ fn schedule(settings: &Settings, spec: &mut RunSpec, last: u64, marks: &[u64], d
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replicates_fall_as_a_power_of_the_size() {
+        let sizes = [16, 32, 64, 128];
+        assert_eq!(sizes.map(|size| between(&sizes, size, 16, 6)), [16, 12, 8, 6]);
+        assert_eq!(sizes.map(|size| between(&sizes, size, 6, 6)), [6; 4]);
+    }
 
     #[test]
     fn one_factor_at_a_time() {

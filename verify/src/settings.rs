@@ -85,11 +85,11 @@ section!(
 );
 section!(
     /// `[ladder_d0]`.
-    LadderD0 { d0: Vec<usize>, d_exponent: f64, replicates: u64 }
+    LadderD0 { d0: Vec<usize>, d_exponent: f64, replicates: u64, replicates_smallest: u64 }
 );
 section!(
     /// `[ladder_m]`.
-    LadderM { m: Vec<usize>, replicates: u64 }
+    LadderM { m: Vec<usize>, replicates: u64, replicates_smallest: u64 }
 );
 section!(
     /// `[ladder_d]`.
@@ -129,6 +129,7 @@ section!(
         steps: u32,
         eval_samples: usize,
         replicates: u64,
+        replicates_d0: u64,
     }
 );
 section!(
@@ -453,6 +454,8 @@ impl Settings {
         settings.ladder_m.m.clone_from(&self.controls.m);
         settings.ladder_law.d0.clone_from(&self.controls.d0);
         settings.ladder_gated.d0.clone_from(&self.controls.d0);
+        // What is false shows in a few examples.
+        settings.measure.eval_samples = settings.measure.eval_samples.div_ceil(4).max(8);
         // The rungs that cost least: few steps where d is large, small batches where it is small.
         let d = &mut settings.ladder_d.d;
         d.drain(..d.len().saturating_sub(2));
@@ -471,13 +474,15 @@ impl Settings {
         let ends = [balance.ratio.first().copied(), near, balance.ratio.last().copied()];
         balance.ratio = ends.into_iter().flatten().collect();
         balance.ratio.dedup();
-        // What is false shows in a few examples, but an exponent from two sizes wants some runs at each.
+        // An exponent from two sizes wants some runs at each.
         balance.replicates = 6;
+        balance.replicates_d0 = 6;
         balance.eval_samples = balance.eval_samples.div_ceil(4).max(8);
         // The narrowest students, and enough of them: what they make of a label differs from one teacher to another. The smallest
         // and the largest spread; what is false there is far off.
         settings.distillation.m.truncate(1);
         settings.distillation.replicates = self.distillation.replicates.min(10);
+        settings.digits.replicates = self.digits.replicates.min(24);
         let spread = &mut settings.diversity.spread;
         let last = spread.pop();
         spread.truncate(1);
@@ -485,7 +490,9 @@ impl Settings {
         for replicates in [
             &mut settings.diversity.replicates,
             &mut settings.ladder_d0.replicates,
+            &mut settings.ladder_d0.replicates_smallest,
             &mut settings.ladder_m.replicates,
+            &mut settings.ladder_m.replicates_smallest,
             &mut settings.ladder_d.replicates,
             &mut settings.ladder_linear.replicates,
             &mut settings.ladder_law.replicates,
@@ -648,13 +655,16 @@ impl Settings {
         }
         for (field, replicates) in [
             ("ladder_d0.replicates", self.ladder_d0.replicates),
+            ("ladder_d0.replicates_smallest", self.ladder_d0.replicates_smallest),
             ("ladder_m.replicates", self.ladder_m.replicates),
+            ("ladder_m.replicates_smallest", self.ladder_m.replicates_smallest),
             ("ladder_d.replicates", self.ladder_d.replicates),
             ("ladder_linear.replicates", self.ladder_linear.replicates),
             ("ladder_law.replicates", self.ladder_law.replicates),
             ("ladder_gated.replicates", self.ladder_gated.replicates),
             ("ladder_time.replicates", self.ladder_time.replicates),
             ("ladder_balance.replicates", self.ladder_balance.replicates),
+            ("ladder_balance.replicates_d0", self.ladder_balance.replicates_d0),
             ("distillation.replicates", self.distillation.replicates),
             ("diversity.replicates", self.diversity.replicates),
             ("digits.replicates", self.digits.replicates),

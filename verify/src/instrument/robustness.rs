@@ -449,9 +449,9 @@ mod tests {
         settings.network.m = 16;
         (settings.model.d_core, settings.model.d_bg) = (4, 4);
         settings.ladder_d0.d0 = vec![8, 12];
-        settings.ladder_d0.replicates = 2;
+        (settings.ladder_d0.replicates, settings.ladder_d0.replicates_smallest) = (2, 2);
         settings.ladder_m.m = vec![8, 16];
-        settings.ladder_m.replicates = 2;
+        (settings.ladder_m.replicates, settings.ladder_m.replicates_smallest) = (2, 2);
         settings.ladder_d.steps_to_t0 = 8;
         settings.ladder_d.replicates = 2;
         settings.ladder_linear.d = vec![1 << 12, 1 << 13];
@@ -470,7 +470,7 @@ mod tests {
         settings.ladder_time.replicates = 2;
         settings.ladder_balance.d0 = vec![4, 8];
         settings.ladder_balance.eval_samples = 64;
-        settings.ladder_balance.replicates = 2;
+        (settings.ladder_balance.replicates, settings.ladder_balance.replicates_d0) = (2, 2);
         settings.controls.d0 = vec![8, 12];
         settings
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ladders so small that a whole report takes a fraction of a second.
-const TINY: [(&str, &str); 52] = [
+const TINY: [(&str, &str); 55] = [
     ("model.d_core", "4"),
     ("model.d_bg", "4"),
     ("model.d", "182"),
@@ -20,8 +20,10 @@ const TINY: [(&str, &str); 52] = [
     ("measure.records_per_octave", "1"),
     ("ladder_d0.d0", "[4, 8]"),
     ("ladder_d0.replicates", "2"),
+    ("ladder_d0.replicates_smallest", "2"),
     ("ladder_m.m", "[8, 16]"),
     ("ladder_m.replicates", "2"),
+    ("ladder_m.replicates_smallest", "2"),
     ("ladder_d.d", "[64, 256]"),
     ("ladder_d.steps_to_t0", "8"),
     ("ladder_d.replicates", "2"),
@@ -47,6 +49,7 @@ const TINY: [(&str, &str); 52] = [
     ("ladder_balance.steps", "8"),
     ("ladder_balance.eval_samples", "64"),
     ("ladder_balance.replicates", "2"),
+    ("ladder_balance.replicates_d0", "2"),
     ("distillation.m", "[4, 8]"),
     ("distillation.steps", "8"),
     ("distillation.eval_samples", "64"),
