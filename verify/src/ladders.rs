@@ -488,10 +488,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replicates_fall_as_a_power_of_the_size() {
-        let sizes = [16, 32, 64, 128];
-        assert_eq!(sizes.map(|size| between(&sizes, size, 16, 6)), [16, 12, 8, 6]);
-        assert_eq!(sizes.map(|size| between(&sizes, size, 6, 6)), [6; 4]);
+    fn small_sizes_have_more_replicates_but_in_controls() {
+        let of = |ladder: &Ladder<RunSpec>| -> Vec<usize> { ladder.rungs.iter().map(|rung| rung.runs.len()).collect() };
+        let quick = Settings::profile("quick").unwrap();
+        assert_eq!(of(&features(&quick)[0]), [16, 12, 8, 6]);
+        assert_eq!(of(&neurons(&quick)[0]), [20, 15, 11, 8]);
+        let balance = balance(&quick);
+        assert!(balance[..MIXTURES.len()].iter().all(|ladder| of(ladder) == [4; 4]));
+        assert!(balance[MIXTURES.len()..].iter().all(|ladder| of(ladder) == [16; 3]));
+        let controls = quick.for_controls();
+        assert_eq!(of(&features(&controls)[0]), [6; 3]);
+        assert_eq!(of(&neurons(&controls)[0]), [6; 2]);
     }
 
     #[test]

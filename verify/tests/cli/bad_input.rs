@@ -298,6 +298,9 @@ fn ladders_that_are_none() {
             value_refused(&[(&key, value)], &[], &[&key, "between 2 and 10000"]);
         }
     }
+    for key in ["ladder_d0.replicates_smallest", "ladder_m.replicates_smallest", "ladder_balance.replicates_d0"] {
+        value_refused(&[(key, "1")], &[], &[key, "between 2 and 10000"]);
+    }
 }
 
 #[test]
