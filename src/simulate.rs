@@ -147,40 +147,44 @@ impl<'s, T: Real> Training<'s, T> {
     /// # Errors
     /// An output is non-finite.
     pub fn advance(&mut self) -> Result<(), SimulateError> {
-        self.forward()?;
-        if !self.spec.frozen {
-            let (n, m, width) = (self.spec.batch, self.network.m, self.network.width);
-            let batch = match self.network.dictionary {
-                Some(_) => &self.ambient_batch,
-                None => T::batch(&self.batch, &mut self.wide_batch),
-            };
-            T::backward(
-                self.executor,
-                MatRef::from_row_major(batch, n, width)?,
-                &self.residual,
-                &self.mask,
-                MatMut::from_row_major(&mut self.gradient, m, width)?,
-                &mut self.workspace,
-            )?;
-            #[cfg(feature = "mutations")]
-            crate::mutation::gradient(&mut self.gradient, batch, &self.residual, width, self.spec.data.core.count);
-            let keep = T::nearest(self.spec.decay_factor());
-            let rate = self.spec.learning_rate / n as f64;
-            #[cfg(feature = "mutations")]
-            let (keep, rate) = crate::mutation::rates(keep, rate, self.step);
-            let update = |((weights, gradient), a): ((&mut [T], &[T]), &[T])| {
-                let rows = weights.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
-                for ((w, g), &a) in rows.zip(a) {
-                    let scale = T::nearest(rate * a.into());
-                    w.iter_mut().zip(g).for_each(|(w, &g)| *w = keep * *w + scale * g);
-                }
-                Ok::<(), SimulateError>(())
-            };
-            let rows = self.executor.share(m, 1, UPDATE_NS * (m * width) as f64, &self.workspace);
-            let (weights, gradient) = (&mut self.network.weights, &self.gradient);
-            let shares = weights.chunks_mut(rows * width).zip(gradient.chunks(rows * width));
-            self.executor.for_each(shares.zip(self.network.a.chunks(rows)), update, &mut self.workspace)?;
+        if self.spec.frozen {
+            // Of all that the batch says, a record asks for the active fraction, and only of the last one.
+            self.active = None;
+            self.step += 1;
+            return Ok(());
         }
+        self.forward(self.step)?;
+        let (n, m, width) = (self.spec.batch, self.network.m, self.network.width);
+        let batch = match self.network.dictionary {
+            Some(_) => &self.ambient_batch,
+            None => T::batch(&self.batch, &mut self.wide_batch),
+        };
+        T::backward(
+            self.executor,
+            MatRef::from_row_major(batch, n, width)?,
+            &self.residual,
+            &self.mask,
+            MatMut::from_row_major(&mut self.gradient, m, width)?,
+            &mut self.workspace,
+        )?;
+        #[cfg(feature = "mutations")]
+        crate::mutation::gradient(&mut self.gradient, batch, &self.residual, width, self.spec.data.core.count);
+        let keep = T::nearest(self.spec.decay_factor());
+        let rate = self.spec.learning_rate / n as f64;
+        #[cfg(feature = "mutations")]
+        let (keep, rate) = crate::mutation::rates(keep, rate, self.step);
+        let update = |((weights, gradient), a): ((&mut [T], &[T]), &[T])| {
+            let rows = weights.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
+            for ((w, g), &a) in rows.zip(a) {
+                let scale = T::nearest(rate * a.into());
+                w.iter_mut().zip(g).for_each(|(w, &g)| *w = keep * *w + scale * g);
+            }
+            Ok::<(), SimulateError>(())
+        };
+        let rows = self.executor.share(m, 1, UPDATE_NS * (m * width) as f64, &self.workspace);
+        let (weights, gradient) = (&mut self.network.weights, &self.gradient);
+        let shares = weights.chunks_mut(rows * width).zip(gradient.chunks(rows * width));
+        self.executor.for_each(shares.zip(self.network.a.chunks(rows)), update, &mut self.workspace)?;
         self.step += 1;
         Ok(())
     }
@@ -207,7 +211,7 @@ impl<'s, T: Real> Training<'s, T> {
         if let Some(active) = self.active {
             return Ok(active);
         }
-        self.forward()
+        self.forward(self.step.saturating_sub(1))
     }
 
     /// `V = W M`, `[m × d₀]`, the weights in latent coordinates.
@@ -231,17 +235,17 @@ impl<'s, T: Real> Training<'s, T> {
         Ok(latent)
     }
 
-    /// Draws the batch of this step; outputs, mask and residuals follow. Returns the hinge-active fraction.
-    fn forward(&mut self) -> Result<f64, SimulateError> {
+    /// Draws the batch of a step; outputs, mask and residuals follow. Returns the hinge-active fraction.
+    fn forward(&mut self, step: u64) -> Result<f64, SimulateError> {
         let spec = self.spec;
         let (n, m, width, d0) = (spec.batch, spec.m, self.network.width, spec.data.d0());
-        let draw = Draw { seed: spec.seed, purpose: Purpose::Train, domain: Domain::Id, step: self.step, first_row: 0 };
+        let draw = Draw { seed: spec.seed, purpose: Purpose::Train, domain: Domain::Id, step, first_row: 0 };
         fill(&spec.data, self.executor, draw, &mut self.batch, &mut self.labels, &mut self.workspace)?;
         #[cfg(feature = "mutations")]
         crate::mutation::labels(&mut self.labels);
         if spec.labels == Labels::Shuffled {
             for (block, labels) in self.labels.chunks_mut(BLOCK_ROWS).enumerate() {
-                draw_labels(stream(spec.seed, Stream::ShuffledLabels, self.step, block as u64).next_u64(), labels);
+                draw_labels(stream(spec.seed, Stream::ShuffledLabels, step, block as u64).next_u64(), labels);
             }
         }
         let latent = T::batch(&self.batch, &mut self.wide_batch);
@@ -271,7 +275,7 @@ impl<'s, T: Real> Training<'s, T> {
             &mut self.workspace,
         )?;
         if !self.output.iter().all(|h| h.is_finite()) {
-            return Err(SimulateError::NonFinite { step: self.step });
+            return Err(SimulateError::NonFinite { step });
         }
         for ((s, &y), &h) in self.residual.iter_mut().zip(&self.labels).zip(&self.output) {
             *s = if T::from(y) * h < T::ONE { y } else { 0 };

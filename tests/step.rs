@@ -391,3 +391,32 @@ fn activation_frequencies_are_counts_over_the_evaluation_data() {
     let sum = |pick: fn(&[[u32; 2]; 2]) -> u32| counts.iter().map(pick).sum::<u32>();
     assert!(sum(|c| c[0][1]) > 0 && sum(|c| c[0][1]) < sum(|c| c[0][0]), "the hinge must gate some and not all");
 }
+
+/// The fraction is of the batch of the last step also where a frozen run does not look at it before it is asked.
+#[test]
+fn a_frozen_run_tells_the_active_fraction_of_its_last_batch() {
+    for labels in [Labels::True, Labels::Shuffled] {
+        let trained = small();
+        let mut run = Training::<f32>::new(&trained, executor()).unwrap();
+        (0..trained.steps).for_each(|_| run.advance().unwrap());
+        let weights = run.network.weights;
+        // Steps so small that no weight changes.
+        let still = RunSpec { labels, learning_rate: 1e-30, weight_decay: 0.0, ..small() };
+        let frozen = RunSpec { frozen: true, ..still.clone() };
+        let (mut still, mut frozen) =
+            (Training::<f32>::new(&still, executor()).unwrap(), Training::<f32>::new(&frozen, executor()).unwrap());
+        still.network.weights.clone_from(&weights);
+        frozen.network.weights.clone_from(&weights);
+        let mut seen = vec![];
+        for _ in 0..6 {
+            let (a, b) = (still.active_fraction().unwrap(), frozen.active_fraction().unwrap());
+            assert_eq!(a, b, "step {}, labels {labels:?}", frozen.step);
+            seen.push(a);
+            still.advance().unwrap();
+            frozen.advance().unwrap();
+        }
+        assert!(still.network.weights == weights && frozen.network.weights == weights);
+        assert_eq!(seen[0], seen[1], "before the first step it is that of the first batch");
+        assert!(seen[1..].windows(2).any(|pair| pair[0] != pair[1]), "{seen:?}");
+    }
+}
