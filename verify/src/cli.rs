@@ -18,6 +18,7 @@ use crate::flags::{nearest, seed, threads};
 use crate::instrument::{self, false_alarms, robustness};
 use crate::judge::{judge_claim, judge_control};
 use crate::machine::{available_memory, cores, cpu_name};
+use crate::parallel::parallel;
 use crate::plan::{Job, Plan};
 use crate::progress::Progress;
 use crate::report::model::{ControlReport, Host, Report, SCHEMA_VERSION, Table, Verdict};
@@ -431,14 +432,16 @@ fn verify(
         let claim = planned.statement().id();
         move |source| CliError::Statistic { claim, source }
     };
-    for planned in &claims {
-        let judged = judge_claim(planned, settings, &plan, &results);
-        report.claims.push(judged.map_err(refused(planned))?);
-    }
-    for (control, planned) in &controls {
-        let judged = judge_control(control, planned, settings, &plan, &results);
-        report.controls.push(judged.map_err(refused(planned))?);
-    }
+    let judged = parallel(claims.len(), threads, |index| {
+        let planned = &claims[index];
+        judge_claim(planned, settings, &plan, &results).map_err(refused(planned))
+    });
+    report.claims = judged.into_iter().collect::<Result<_, _>>()?;
+    let judged = parallel(controls.len(), threads, |index| {
+        let (control, planned) = &controls[index];
+        judge_control(control, planned, settings, &plan, &results).map_err(refused(planned))
+    });
+    report.controls = judged.into_iter().collect::<Result<_, _>>()?;
     report.elapsed_seconds = start.elapsed().as_secs_f64();
     Ok((report, trajectories::csv(&results.runs)))
 }

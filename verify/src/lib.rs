@@ -19,6 +19,7 @@ pub mod judge;
 pub mod ladders;
 pub mod lock;
 mod machine;
+mod parallel;
 pub mod plan;
 mod progress;
 pub mod report;

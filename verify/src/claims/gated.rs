@@ -9,6 +9,8 @@ use super::draw::{figure, linear, log, median, over_time, panel, series};
 use super::measure::{check_rungs, means};
 use super::{Assumption, Claim, Judgement};
 use crate::ladders;
+use crate::machine::cores;
+use crate::parallel::parallel;
 use crate::plan::{Ladder, Measured};
 use crate::report::model::{Check, Figure, Mark, Point};
 use crate::settings::Settings;
@@ -134,16 +136,7 @@ impl Claim for GatedPhase {
 /// Every run beside its own prediction, made on as many threads as there are cores.
 fn predict(ladder: &Measured) -> Vec<(Arc<Trajectory>, Trajectory)> {
     let runs: Vec<&Arc<Trajectory>> = ladder.runs().collect();
-    let threads = crate::machine::cores();
-    std::thread::scope(|scope| {
-        // Dealt out in turn, since runs are sorted by size.
-        let work = |first: usize| {
-            let mine: Vec<_> = runs.iter().skip(first).step_by(threads).map(|&run| Arc::clone(run)).collect();
-            scope.spawn(move || mine.into_iter().map(|run| (Arc::clone(&run), gated(&run))).collect::<Vec<_>>())
-        };
-        let workers: Vec<_> = (0..threads).map(work).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
-    })
+    parallel(runs.len(), cores(), |index| (Arc::clone(runs[index]), gated(runs[index])))
 }
 
 /// The step at which `value` first passes `level` upward, between records by a straight line; NaN if it never does.

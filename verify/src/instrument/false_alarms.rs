@@ -16,6 +16,7 @@ use crate::claims::check::FAMILY_ERROR;
 use crate::cli::CliError;
 use crate::execute::run_all;
 use crate::judge::judge_claim;
+use crate::parallel::parallel;
 use crate::plan::{Plan, fnv};
 use crate::report::model::{Table, Verdict};
 use crate::report::{self, ReportError};
@@ -105,9 +106,12 @@ fn judge(settings: &Settings, made_with: String, executor: Executor, threads: us
     claims.iter().for_each(|planned| planned.add_to(&mut plan));
     let results = run_all(&plan, executor, threads, &|_| ())?;
     let (mut checks, mut unmet) = (vec![], vec![]);
-    for planned in &claims {
-        let judged = judge_claim(planned, settings, &plan, &results)
-            .map_err(|source| CliError::Statistic { claim: planned.statement().id(), source })?;
+    let judged = parallel(claims.len(), threads, |index| {
+        judge_claim(&claims[index], settings, &plan, &results)
+            .map_err(|source| CliError::Statistic { claim: claims[index].statement().id(), source })
+    });
+    for judged in judged {
+        let judged = judged?;
         if judged.assumptions.iter().any(|assumption| !assumption.met) {
             unmet.push(judged.id.clone());
         }

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +12,7 @@ use super::manifest::{Manifest, Run, folder};
 use super::npz::{self, Array};
 use super::state::State;
 use super::status::states;
+use crate::parallel::parallel;
 use crate::report;
 use crate::run::{Column, Plan, RunConfig, RunResult, Sampling, Series, columns, number};
 use crate::settings::Rate;
@@ -115,11 +114,13 @@ pub fn merge(
     }
     let complete: Vec<Run<'_>> = complete.into_iter().map(|(run, _)| run).collect();
 
-    let points: Vec<Point> = parallel(manifest.points.len(), threads, |index| Point::of(manifest, index))?;
+    let points = parallel(manifest.points.len(), threads, |index| Point::of(manifest, index));
+    let points: Vec<Point> = points.into_iter().collect::<Result<_, _>>()?;
     let results = parallel(complete.len(), threads, |index| {
         let run = complete[index];
         read(&folder(dir, run.id), run, &points[run.point])
-    })?;
+    });
+    let results: Vec<_> = results.into_iter().collect::<Result<_, _>>()?;
 
     // The columns of whatever kinds of run there are, each once.
     let mut observed: Vec<Column> = vec![];
@@ -224,34 +225,6 @@ fn read(folder: &Path, run: Run<'_>, point: &Point) -> Result<(RunResult, Series
     }
     let series = result.series(folder).map_err(SweepError::File)?;
     Ok((result, series))
-}
-
-/// `f(0), …, f(count − 1)`, on so many threads.
-fn parallel<T: Send>(
-    count: usize,
-    threads: usize,
-    f: impl Fn(usize) -> Result<T, SweepError> + Sync,
-) -> Result<Vec<T>, SweepError> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(count));
-    std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, count.max(1)) {
-            scope.spawn(|| {
-                let mut own = vec![];
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= count {
-                        break;
-                    }
-                    own.push((index, f(index)));
-                }
-                done.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, value)| value).collect()
 }
 
 fn counts<'s>(names: impl Iterator<Item = &'s String>) -> BTreeMap<String, usize> {
