@@ -22,6 +22,7 @@ pub fn kept() -> Vec<Table> {
 const KEPT: &[&str] = &[
     include_str!("tables/coverage.json"),
     include_str!("tables/quantiles.json"),
+    include_str!("tables/false-alarms.json"),
     include_str!("tables/mutations.json"),
     include_str!("tables/mutations-checks.json"),
     include_str!("tables/robustness.json"),
