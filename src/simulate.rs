@@ -142,7 +142,7 @@ impl<'s, T: Real> Training<'s, T> {
     }
 
     /// One step of SGD: `w_k ← (1 − ηλ) w_k + (η a_k/N) Σ_i s_i 1[⟨w_k,x_i⟩ ≥ 0] x_i` on the batch of this step.
-    /// Paper: section 2 (SGD).
+    /// A frozen run only counts it. Paper: section 2 (SGD).
     ///
     /// # Errors
     /// An output is non-finite.

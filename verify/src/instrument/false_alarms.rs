@@ -187,11 +187,11 @@ fn summary(seeds: &[Seed], range: &Range<u64>, profile: &str) -> Result<(Table, 
         "False alarms",
         format!(
             "The claims of the {profile} profile, without the controls, for {total} seeds, whose times add up to {hours:.1} \
-             hours. The claims are held to be true, so that a violated check is a false alarm; bounds and confidence are such that any check of a \
-             report is turned with probability at most {FAMILY_ERROR}. Here {alarms} reports of {total} had a violated check: a \
-             rate of {} to {} at 95 % (Clopper–Pearson). An inconclusive check is no alarm, but no answer either: the \
-             least margin is how near the interval came to a bound at any seed, in half-widths of its own. An assumption was not \
-             met at {unmet} seeds.",
+             hours. The claims are held to be true, so that a violated check is a false alarm; bounds and confidence are \
+             such that any check of a report is turned with probability at most {FAMILY_ERROR}. Here {alarms} reports of \
+             {total} had a violated check: a rate of {} to {} at 95 % (Clopper–Pearson). An inconclusive check is no alarm, \
+             but no answer either: the least margin is how near the interval came to a bound at any seed, in half-widths \
+             of its own. An assumption was not met at {unmet} seeds.",
             cell(low, 2),
             cell(high, 2),
         ),
